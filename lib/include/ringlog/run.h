@@ -1,0 +1,152 @@
+#pragma once
+// A run: what user code logs to.
+//
+//   auto run = ringlog::init({.project = "demo"});
+//   for (int step = 0; step < 1000; ++step) run.log({{"loss", 1.0 / (step + 1)}});
+//   run.finish();  // or not: falling off main is as good
+//
+// log() copies into shared memory and returns.  In steady state it makes no system call, takes no
+// lock shared with another process, allocates nothing and never throws.  What it could not keep is
+// counted and appears in the report, in `ringlog show` and in `ringlog verify`.
+//
+// All methods of Run and Row may be called from any thread at the same time, also in a child after
+// fork(): the child attaches with a segment of its own on first use.  There is no background thread.
+
+#include <ringlog/export.h>
+#include <ringlog/handle.h>
+#include <ringlog/settings.h>
+#include <ringlog/value.h>
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ringlog {
+
+namespace detail {
+class RunCore;   // lib/client/run_core.h
+struct RowCore;  // lib/client/row.h
+}  // namespace detail
+
+struct LogOptions {
+  std::optional<uint64_t> step{};      // unset: the row after this rank's last one
+  std::optional<int64_t> time_ns{};    // unset: now; nanoseconds since the Unix epoch
+};
+
+struct MetricOptions {
+  std::string step_metric{};             // the metric that is the x axis; empty: the step
+  std::vector<std::string> summary{};    // of: last, first, min, max, mean, none
+  bool hidden = false;
+};
+
+enum class AlertLevel : uint8_t { kInfo = 0, kWarn = 1, kError = 2 };
+
+// Rows with a fixed set of keys: the hot path.  Copies share; keeps its run alive.
+class RINGLOG_API Row {
+ public:
+  // One float64 per key, in the order given to Run::row().  An argument count that differs from
+  // the key count is counted as a dropped row and said once on stderr.
+  template <typename... T>
+  void log(uint64_t step, T... values) noexcept {
+    const std::array<double, sizeof...(T)> cells{static_cast<double>(values)...};
+    log_cells(step, cells);
+  }
+  void log_cells(uint64_t step, std::span<const double> cells) noexcept;
+
+ private:
+  friend class Run;
+  explicit Row(std::shared_ptr<detail::RowCore> core) : core_(std::move(core)) {}
+  std::shared_ptr<detail::RowCore> core_;
+};
+
+class RINGLOG_API Run {
+ public:
+  // A run that nobody logs to: disabled, without a message.
+  Run();
+  Run(Run&&) noexcept;
+  Run& operator=(Run&&) noexcept;
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+  // Finishes with exit code 0 (1 while an exception unwinds) if finish() was not called.
+  ~Run();
+
+  // Logs one row.  Never throws, never fails: what cannot be kept is counted.  A key that is empty
+  // or not UTF-8 refuses the row with the reason, once on stderr and in error().
+  void log(std::initializer_list<Item> items, LogOptions options = {}) noexcept;
+  void log(std::span<const Item> items, LogOptions options = {}) noexcept;
+
+  // A fixed set of keys for log() at full speed.  Keys must be valid as in log(), and unique.
+  Row row(std::initializer_list<std::string_view> keys);
+  Row row(std::span<const std::string_view> keys);
+
+  // Merges into the run's config; nested objects are merged key by key.
+  void config(std::initializer_list<Item> items) noexcept;
+  void config(std::span<const Item> items) noexcept;
+  // Sets summary values; they override the ones derived from rows.
+  void summary(std::initializer_list<Item> items) noexcept;
+  void summary(std::span<const Item> items) noexcept;
+  // How metrics of this name (or `prefix*`) are shown and summarised.
+  void define_metric(std::string_view name, const MetricOptions& options = {}) noexcept;
+  // A message for people.
+  void alert(std::string_view title, std::string_view text,
+             AlertLevel level = AlertLevel::kInfo) noexcept;
+  // Copies a file into the run's files/ folder.
+  //   kNotFound, kIo, kInvalidArgument (a name with `..`), kDisabled
+  Status save(const std::string& path);
+  // A piece of console output, kept with the run.
+  void console(std::string_view bytes, bool is_stderr) noexcept;
+
+  // Asks for everything logged so far by this process to reach `level`.
+  Handle<Positions> flush(Durability level);
+  Handle<RunInfo> deliver_run();
+  // The run's live summary as a JSON object.
+  Handle<std::string> deliver_summary();
+  // Like finish(), but returns at once.
+  Handle<FinishReport> deliver_finish(int exit_code = 0);
+
+  // True once somebody asked the run to stop (`ringlog stop`).  One load.
+  bool should_stop() const noexcept;
+
+  // Ends this process's part in the run and waits at most `timeout` until its rows are stored.  The
+  // counts are exact; after kTimeout or kServiceGone `stored` is what is known.  Later calls return
+  // the same report; log() is a counted no-op from now on.
+  FinishReport finish(int exit_code = 0,
+                      std::chrono::nanoseconds timeout = std::chrono::seconds(30));
+
+  const std::string& id() const noexcept;
+  const std::string& name() const noexcept;
+  const std::string& dir() const noexcept;  // absolute; empty when disabled
+  int32_t rank() const noexcept;
+  int32_t attempt() const noexcept;
+  // True when logging works.
+  bool ok() const noexcept;
+  // Why the run is disabled, or the last thing that was refused; kOk: nothing.
+  Error error() const;
+
+ private:
+  friend RINGLOG_API Result<Run> try_init(Settings settings);
+  explicit Run(std::shared_ptr<detail::RunCore> core);
+  std::shared_ptr<detail::RunCore> core_;
+};
+
+// Starts or finds the service, creates or joins the run and maps a segment.  Always returns a usable
+// Run: when logging cannot work the run is disabled, says so once on stderr and in error(), and
+// log() is a counted no-op.  With Settings::strict it throws std::runtime_error instead.
+// Waits at most 10 s, and that only for a service that hangs.
+RINGLOG_API Run init(Settings settings = {});
+
+// The same for callers that want the error.
+//   kInvalidArgument  a setting that cannot be used
+//   kPermission       runtime directory or peer belongs to somebody else
+//   kServiceGone      the service cannot be started or reached
+//   kVersion          the service is of another version
+//   kIo, kCorrupt     the run's directory cannot be written, its store not be opened
+RINGLOG_API Result<Run> try_init(Settings settings = {});
+
+}  // namespace ringlog

@@ -1,0 +1,64 @@
+#pragma once
+// RingReader: the service's end of a ring.  Trusts nothing that stands in it.
+//
+// The backlog is copied to private memory with pread(2) before anything is looked at: no SIGBUS when
+// the file was truncated, no value that changes between check and use.  Geometry is the reader's own
+// copy.  A violation is an error of this ring only: it must not be read again (poisoned).
+//
+// One instance per ring.  poll() belongs to the drain thread; give_back() may be called by another
+// thread (the store's), because it touches only the head words.
+
+#include "shm/layout.h"
+#include "shm/ring.h"
+
+#include <ringlog/result.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace ringlog::shm {
+
+// One record in the reader's private copy: the bytes no longer change, but a producer wrote them.
+struct RecordView {
+  RecordHeader header;
+  std::span<const std::byte> payload_untrusted;
+  uint64_t end_position;  // of the ring, after this record
+};
+
+class RingReader {
+ public:
+  // `fd` is the segment's file.  Reading starts at `position`: the stored one, not head, so that
+  // nothing is read twice after a restart.  All references must outlive the reader.
+  RingReader(int fd, const RingGeometry& geometry, const RingProducer& producer,
+             RingConsumer& consumer, uint64_t position);
+
+  // Bytes committed and not yet polled; 0 for a ring whose tail is impossible (poll() says so).
+  uint64_t backlog() const;
+
+  // Copies at most `bytes_max` of the backlog and appends its whole records to `out`.  The views
+  // stay valid until the next poll() of any reader that shares `scratch`.  `bytes_max` is at least
+  // kRecordSizeMax.
+  //   kCorrupt  a position or header is impossible; the records before it are in `out`
+  //   kIo       the file cannot be read
+  Status poll(uint64_t bytes_max, std::vector<std::byte>& scratch, std::vector<RecordView>& out);
+
+  // Gives everything before `position` back to the producer and wakes it if it waits.
+  void give_back(uint64_t position);
+
+  uint64_t position() const { return position_; }
+  uint64_t capacity() const { return geometry_.capacity; }
+
+ private:
+  Status copy(uint64_t size, std::vector<std::byte>& scratch) const;
+  Status check(const RecordHeader& header, uint64_t left) const;
+
+  const int fd_;
+  const RingGeometry geometry_;
+  const RingProducer& producer_;
+  RingConsumer& consumer_;
+  uint64_t position_;  // owned by the drain thread
+};
+
+}  // namespace ringlog::shm

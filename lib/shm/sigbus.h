@@ -1,0 +1,23 @@
+#pragma once
+// Survives SIGBUS on registered shared mappings: the service maps control pages of files that user
+// processes could truncate, and must not die of it.
+//
+// The handler puts a zero page in place of the one that faulted and marks the range broken; the
+// reader sees zeros, notices the mark and poisons that segment.  Faults anywhere else go to the
+// handler that was there before.  Used by the service only.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ringlog::shm {
+
+// Installs the handler once per process.  Any thread.
+void install_sigbus_guard();
+
+// Registers a mapping; returns an index for the other calls, or -1 when the table (4096 ranges) is
+// full, in which case the mapping is simply not guarded.
+int guard_range(void* address, size_t size);
+void unguard_range(int index);
+bool is_range_broken(int index);
+
+}  // namespace ringlog::shm
