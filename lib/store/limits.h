@@ -1,0 +1,58 @@
+#pragma once
+// Every limit of the store, with its unit and its reason, and how they relate.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ringlog::store {
+
+// Version of what stands on disk; docs/store_format.md.  Another one is refused, not guessed at.
+inline constexpr uint32_t kFormatVersion = 1;
+
+// Rows of one chunk.  4096 cells are 32 KiB, what one Blosc block and one core's first cache hold.
+inline constexpr size_t kChunkRowsMax = 4096;
+// A commit that brings this many rows of one key set writes them as chunks of their own at once;
+// fewer wait in an open chunk.  Half of the maximum, so that a fast logger never writes a row twice.
+inline constexpr size_t kChunkRowsDirect = kChunkRowsMax / 2;
+// Raw bytes of one chunk: 4096 rows of 128 metrics.  A single larger row is a chunk of its own.
+inline constexpr size_t kChunkBytesMax = size_t{4} << 20;
+// Rows of open chunks that one store keeps in memory to merge them later.  Over it the largest open
+// chunk is closed: memory stays bounded and only compression suffers.
+inline constexpr size_t kOpenBytesMax = size_t{16} << 20;
+// Small chunks that an open chunk may consist of before they are merged among themselves, so that
+// neither a reader nor a restart ever meets thousands of them.
+inline constexpr size_t kOpenPartsMax = 64;
+
+// Columns share a page until it has this many compressed bytes: one metric of a hundred is read
+// without the others, and a LevelDB block still amortises its index entry.
+inline constexpr size_t kPageBytes = size_t{32} << 10;
+// A chunk whose pages and column directory stay below this is kept inside its header.
+inline constexpr size_t kInlineBytesMax = size_t{4} << 10;
+// Fewer cells than this are kept raw: a compressor's set-up costs more than it saves, and the cells
+// are merged into a larger chunk soon.
+inline constexpr size_t kCompressRowsMin = 64;
+
+// Largest single byte cell, blob or record: what Cap'n Proto will traverse by default.
+inline constexpr size_t kValueBytesMax = size_t{64} << 20;
+// What a chunk header may claim before it is called corrupt.
+inline constexpr size_t kReadRowsMax = size_t{1} << 20;
+inline constexpr size_t kReadColumnsMax = size_t{1} << 20;
+// Depth of nested objects in config and values; Cap'n Proto's own limit.
+inline constexpr int kNestingMax = 64;
+
+// LevelDB.  A write buffer holds about 0.2 s of the fastest load; what is in the log is replayed by
+// every reader of a live run, so it must stay small.
+inline constexpr size_t kWriteBufferBytes = size_t{8} << 20;
+// Fewer, larger files: a run of 10 GB is 320 of them.
+inline constexpr size_t kTableBytesMax = size_t{32} << 20;
+
+// A view of a live run is taken again when the service replaced files meanwhile; each try costs
+// milliseconds, so this many mean that something else is wrong.
+inline constexpr int kSnapshotTriesMax = 50;
+
+static_assert(kChunkRowsDirect * 2 == kChunkRowsMax);
+static_assert(kChunkRowsMax <= kReadRowsMax);
+static_assert(kOpenBytesMax >= 2 * kChunkBytesMax, "an open chunk can always grow full");
+static_assert(kInlineBytesMax < kPageBytes);
+
+}  // namespace ringlog::store
