@@ -1,0 +1,26 @@
+#pragma once
+// Limits of what one record may hold, each with its unit and reason.
+
+#include "shm/limits.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ringlog::record {
+
+// Objects and lists inside each other; deeper is a mistake, and readers recurse this far.
+inline constexpr int kValueDepthMax = 16;
+// Pointer nesting a reader follows: each level of a Value takes up to three pointers.
+inline constexpr int kReaderNesting = 64;
+// Bytes of one key; a path of nested keys may hold kValueDepthMax of them.
+inline constexpr size_t kKeySizeMax = 4096;
+// Keys in one row, nested ones included: bounds what one row can cost the service.
+inline constexpr size_t kRowKeysMax = 65536;
+// Keys of a row template: its row must fit a ring record.
+inline constexpr size_t kTemplateKeysMax = 4096;
+// Payload bytes of a Row before its values: root pointer, step, time, list pointer.
+inline constexpr size_t kRowPrefixSize = 32;
+
+static_assert(kRowPrefixSize + kTemplateKeysMax * 8 + 16 <= shm::kRecordSizeMax);
+
+}  // namespace ringlog::record
