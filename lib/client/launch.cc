@@ -1,0 +1,208 @@
+#include "client/launch.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <vector>
+
+extern char** environ;
+
+namespace ringlog::client {
+
+namespace {
+
+namespace fs = std::filesystem;
+using shm::errno_error;
+
+bool is_program(const fs::path& path) { return ::access(path.c_str(), X_OK) == 0; }
+
+// Directory of the file this code was loaded from: the shared library, or the executable.
+fs::path own_directory() {
+  Dl_info info{};
+  if (::dladdr(reinterpret_cast<const void*>(&find_service_program), &info) == 0) return {};
+  std::error_code error;
+  return fs::canonical(info.dli_fname, error).parent_path();
+}
+
+std::vector<fs::path> candidates() {
+  std::vector<fs::path> places;
+  if (const fs::path own = own_directory(); !own.empty()) {
+    places.push_back(own / "ringlogd");
+    places.push_back(own.parent_path() / "bin" / "ringlogd");
+    // Debian's multiarch: lib/<triplet>/libringlog.so.
+    places.push_back(own.parent_path().parent_path() / "bin" / "ringlogd");
+  }
+  std::error_code error;
+  const fs::path exe = fs::read_symlink("/proc/self/exe", error);
+  if (!error) places.push_back(exe.parent_path() / "ringlogd");
+#ifdef RINGLOG_INSTALL_BINDIR
+  places.emplace_back(fs::path(RINGLOG_INSTALL_BINDIR) / "ringlogd");
+#endif
+  if (const char* path = std::getenv("PATH"); path != nullptr) {
+    std::istringstream parts(path);
+    for (std::string part; std::getline(parts, part, ':');) {
+      if (!part.empty()) places.push_back(fs::path(part) / "ringlogd");
+    }
+  }
+  return places;
+}
+
+// Starts the program with `ready` as its descriptor 3; everything else is closed.
+Status spawn(const std::string& program, const std::string& runtime_dir, int ready) {
+  posix_spawn_file_actions_t files;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&files);
+  posix_spawnattr_init(&attributes);
+  constexpr int kReadyFd = 3;
+  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
+  posix_spawn_file_actions_adddup2(&files, 0, 1);
+  posix_spawn_file_actions_adddup2(&files, 0, 2);
+  posix_spawn_file_actions_adddup2(&files, ready, kReadyFd);
+  posix_spawn_file_actions_addclosefrom_np(&files, kReadyFd + 1);
+  posix_spawn_file_actions_addchdir_np(&files, "/");
+  sigset_t none;
+  sigset_t all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
+                                            POSIX_SPAWN_SETSIGDEF);
+  std::vector<std::string> words = {program,         "--runtime-dir", runtime_dir, "--ready-fd",
+                                    std::to_string(kReadyFd), "--started-by-client"};
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  pid_t pid = -1;
+  const int error =
+      ::posix_spawn(&pid, program.c_str(), &files, &attributes, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&files);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) return errno_error("start " + program, error);
+  // The program forks at once and its first process ends, so nobody's child is left behind.  The
+  // user's own SIGCHLD handling may have reaped it already, which is as good.
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return Done{};
+}
+
+// Reads what the service says through the pipe: "1" when it listens, else why it cannot.
+Status await_ready(int fd, int64_t deadline_ns, const std::string& program) {
+  std::string text;
+  for (;;) {
+    const int64_t left_ms = (deadline_ns - shm::monotonic_ns()) / 1'000'000;
+    if (left_ms <= 0) return Error{Code::kServiceGone, program + " did not become ready in time"};
+    pollfd entry{fd, POLLIN, 0};
+    const int n = ::poll(&entry, 1, static_cast<int>(left_ms));
+    if (n < 0 && errno != EINTR) return errno_error("wait for " + program);
+    if (n <= 0) continue;
+    std::array<char, 512> part{};
+    const ssize_t size = ::read(fd, part.data(), part.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    text.append(part.data(), static_cast<size_t>(size));
+    if (text.front() == '1') return Done{};
+  }
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return Error{Code::kServiceGone, program + (text.empty() ? " ended while starting" : ": " + text)};
+}
+
+struct Pipe {
+  shm::Fd read;
+  shm::Fd write;
+};
+Result<Pipe> make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error("make a pipe");
+  return Pipe{shm::Fd(ends[0]), shm::Fd(ends[1])};
+}
+
+Result<shm::Fd> open_lock(const std::string& runtime_dir) {
+  return shm::open_file(runtime_dir + "/launch.lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+}
+
+// Waits for the election's lock.  The holder is starting the service, so this is short; it is asked
+// for in small steps because flock() has no timeout and a stopped holder must not stop us.
+Status lock_until(int fd, int64_t deadline_ns) {
+  int64_t pause_ms = 1;
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return errno_error("lock launch.lock");
+    if (shm::monotonic_ns() > deadline_ns) {
+      return Error{Code::kTimeout, "another process has been starting the service for too long"};
+    }
+    ::poll(nullptr, 0, static_cast<int>(pause_ms));
+    pause_ms = std::min<int64_t>(pause_ms * 2, 16);
+  }
+  return Done{};
+}
+
+Status launch_and_wait(const std::string& runtime_dir, int64_t deadline_ns) {
+  auto program = find_service_program();
+  if (!program) return program.take_error();
+  auto ready = make_pipe();
+  if (!ready) return ready.take_error();
+  if (Status s = spawn(*program, runtime_dir, ready->write.get()); !s) return s;
+  ready->write.reset();
+  return await_ready(ready->read.get(), deadline_ns, *program);
+}
+
+}  // namespace
+
+Result<std::string> find_service_program() {
+  if (const char* program = std::getenv("RINGLOG_SERVICE"); program != nullptr && *program != 0) {
+    if (is_program(program)) return fs::absolute(program).string();
+    return Error{Code::kNotFound, std::string("RINGLOG_SERVICE is ") + program +
+                                      ", which is not a program that can be run"};
+  }
+  std::string tried;
+  for (const fs::path& place : candidates()) {
+    // Absolute, because the program starts in the root directory.
+    if (is_program(place)) return fs::absolute(place).string();
+    tried += (tried.empty() ? "" : ", ") + place.string();
+  }
+  return Error{Code::kNotFound, "the service program ringlogd was not found; looked at " + tried +
+                                    "; set RINGLOG_SERVICE to its path"};
+}
+
+Result<std::unique_ptr<ControlClient>> connect_or_launch(const std::string& runtime_dir,
+                                                         std::chrono::milliseconds timeout) {
+  const int64_t deadline =
+      shm::monotonic_ns() + std::chrono::duration_cast<std::chrono::nanoseconds>(timeout).count();
+  if (Status s = shm::private_directory(runtime_dir); !s) {
+    return std::move(s.take_error()).in("runtime directory");
+  }
+  auto client = ControlClient::connect(runtime_dir);
+  if (client || client.error().code != Code::kServiceGone) return client;
+  auto lock = open_lock(runtime_dir);
+  if (!lock) return std::move(lock.take_error()).in("runtime directory");
+  if (Status s = lock_until(lock->get(), deadline); !s) return s.take_error();
+  client = ControlClient::connect(runtime_dir);
+  if (client || client.error().code != Code::kServiceGone) return client;
+  if (Status s = launch_and_wait(runtime_dir, deadline); !s) return s.take_error();
+  return ControlClient::connect(runtime_dir);
+}
+
+Status launch_in_background(const std::string& runtime_dir) {
+  auto lock = open_lock(runtime_dir);
+  if (!lock) return lock.take_error();
+  if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) return Done{};  // somebody else is at it
+  auto program = find_service_program();
+  if (!program) return program.take_error();
+  auto ready = make_pipe();
+  if (!ready) return ready.take_error();
+  return spawn(*program, runtime_dir, ready->write.get());
+}
+
+}  // namespace ringlog::client

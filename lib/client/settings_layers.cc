@@ -1,0 +1,323 @@
+#include "client/settings_layers.h"
+
+#include "record/path.h"
+#include "shm/limits.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <toml++/toml.h>
+
+extern char** environ;
+
+namespace ringlog::client {
+
+namespace {
+
+// One layer: fields as text, lists with one element a line, and where they came from.
+struct Layer {
+  std::string source;  // "argument" or a file's path; variables name themselves
+  std::map<std::string, std::string> fields;
+};
+
+constexpr std::string_view kFields[] = {
+    "project",    "run_id",    "name",              "group",      "tags",    "notes",
+    "dir",        "mode",      "rank",              "attempt",    "ring_bytes", "full_ring",
+    "full_ring_wait_ms", "durability", "console",   "strict",     "sinks"};
+// Variables that are not fields of Settings but ours.
+constexpr std::string_view kOtherVariables[] = {"RINGLOG_RUNTIME_DIR", "RINGLOG_SERVICE",
+                                                "RINGLOG_IDLE_EXIT_S", "RINGLOG_FAILPOINT"};
+
+bool is_list(std::string_view field) { return field == "tags" || field == "sinks"; }
+
+std::string lines(const std::vector<std::string>& list) {
+  std::string text;
+  for (const std::string& element : list) text += (text.empty() ? "" : "\n") + element;
+  return text;
+}
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const size_t at = std::min(text.find(separator), text.size());
+    if (at > 0) parts.emplace_back(text.substr(0, at));
+    text.remove_prefix(std::min(at + 1, text.size()));
+  }
+  return parts;
+}
+
+std::string variable_name(std::string_view field) {
+  std::string name = "RINGLOG_";
+  for (const char c : field) name += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
+
+Layer environment_layer() {
+  Layer layer;
+  for (const std::string_view field : kFields) {
+    const char* text = std::getenv(variable_name(field).c_str());
+    if (text == nullptr) continue;
+    layer.fields[std::string(field)] = is_list(field) ? lines(split(text, ',')) : text;
+  }
+  return layer;
+}
+
+Layer argument_layer(const Settings& s) {
+  Layer layer{.source = "argument", .fields = {}};
+  const auto text = [&](const char* field, const std::string& value) {
+    if (!value.empty()) layer.fields[field] = value;
+  };
+  const auto number = [&](const char* field, const auto& value) {
+    if (value) layer.fields[field] = std::to_string(static_cast<int64_t>(*value));
+  };
+  text("project", s.project);
+  text("run_id", s.run_id);
+  text("name", s.name);
+  text("group", s.group);
+  text("tags", lines(s.tags));
+  text("notes", s.notes);
+  text("dir", s.dir);
+  text("mode", s.mode);
+  number("rank", s.rank);
+  number("attempt", s.attempt);
+  if (s.ring_bytes != 0) layer.fields["ring_bytes"] = std::to_string(s.ring_bytes);
+  constexpr std::string_view kFullRing[] = {"wait", "drop", "coalesce"};
+  if (s.full_ring) layer.fields["full_ring"] = kFullRing[static_cast<size_t>(*s.full_ring) % 3];
+  number("full_ring_wait_ms", s.full_ring_wait_ms);
+  constexpr std::string_view kDurability[] = {"committed", "stored", "synced", "sent"};
+  if (s.durability) layer.fields["durability"] = kDurability[static_cast<size_t>(*s.durability) % 4];
+  text("console", s.console);
+  if (s.strict) layer.fields["strict"] = *s.strict ? "true" : "false";
+  text("sinks", lines(s.sinks));
+  return layer;
+}
+
+std::string settings_file() {
+  if (const char* dir = std::getenv("XDG_CONFIG_HOME"); dir != nullptr && *dir == '/') {
+    return std::string(dir) + "/ringlog/settings.toml";
+  }
+  const char* home = std::getenv("HOME");
+  return home == nullptr ? "" : std::string(home) + "/.config/ringlog/settings.toml";
+}
+
+std::string toml_text(const toml::node& node) {
+  if (const auto text = node.value<std::string>(); node.is_string()) return *text;
+  if (node.is_boolean()) return *node.value<bool>() ? "true" : "false";
+  if (node.is_integer()) return std::to_string(*node.value<int64_t>());
+  std::string list;
+  if (const toml::array* array = node.as_array(); array != nullptr) {
+    for (const toml::node& element : *array) {
+      list += (list.empty() ? "" : "\n") + element.value_or(std::string());
+    }
+  }
+  return list;
+}
+
+Result<Layer> file_layer() {
+  Layer layer{.source = settings_file(), .fields = {}};
+  if (layer.source.empty() || ::access(layer.source.c_str(), F_OK) != 0) return layer;
+  try {
+    for (const auto& [key, node] : toml::parse_file(layer.source)) {
+      const std::string field(key.str());
+      if (std::find(std::begin(kFields), std::end(kFields), field) == std::end(kFields)) {
+        return Error{Code::kInvalidArgument, layer.source + ": there is no setting " + field};
+      }
+      layer.fields[field] = toml_text(node);
+    }
+  } catch (const toml::parse_error& e) {
+    return Error{Code::kInvalidArgument, layer.source + ":" +
+                                             std::to_string(e.source().begin.line) + ": " +
+                                             std::string(e.description())};
+  }
+  return layer;
+}
+
+// Applies one field; returns what is allowed when the value is not.
+using Apply = std::function<std::optional<std::string>(ResolvedSettings&, const std::string&)>;
+
+template <typename T>
+std::optional<T> parse_integer(const std::string& text) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+Apply text_field(std::string ResolvedSettings::*field) {
+  return [field](ResolvedSettings& s, const std::string& v) -> std::optional<std::string> {
+    if (!record::is_utf8(v)) return "UTF-8 text";
+    s.*field = v;
+    return std::nullopt;
+  };
+}
+
+Apply list_field(std::vector<std::string> ResolvedSettings::*field) {
+  return [field](ResolvedSettings& s, const std::string& v) -> std::optional<std::string> {
+    s.*field = split(v, '\n');
+    return std::nullopt;
+  };
+}
+
+// A name that becomes a folder's: the store's directory is <dir>/<project>/<run_id>.
+Apply folder_field(std::string ResolvedSettings::*field, std::string_view forbidden) {
+  return [field, forbidden](ResolvedSettings& s, const std::string& v)
+             -> std::optional<std::string> {
+    constexpr size_t kNameMax = 128;
+    const bool has_control =
+        std::any_of(v.begin(), v.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; });
+    if (v.empty() || v.size() > kNameMax || v == "." || v == ".." || has_control ||
+        v.find_first_of(forbidden) != std::string::npos || !record::is_utf8(v)) {
+      return "1 to 128 bytes of UTF-8 without control characters and none of " +
+             std::string(forbidden);
+    }
+    s.*field = v;
+    return std::nullopt;
+  };
+}
+
+template <typename T>
+Apply integer_field(T ResolvedSettings::*field, T low, T high) {
+  return [=](ResolvedSettings& s, const std::string& v) -> std::optional<std::string> {
+    const auto value = parse_integer<T>(v);
+    if (!value || *value < low || *value > high) {
+      return "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
+    }
+    s.*field = *value;
+    return std::nullopt;
+  };
+}
+
+template <typename T>
+Apply choice_field(T ResolvedSettings::*field, std::vector<std::pair<std::string, T>> choices) {
+  return [=](ResolvedSettings& s, const std::string& v) -> std::optional<std::string> {
+    std::string allowed;
+    for (const auto& [name, value] : choices) {
+      if (v == name) {
+        s.*field = value;
+        return std::nullopt;
+      }
+      allowed += (allowed.empty() ? "" : ", ") + name;
+    }
+    return "one of " + allowed;
+  };
+}
+
+std::optional<std::string> apply_ring_bytes(ResolvedSettings& s, const std::string& v) {
+  const auto bytes = parse_integer<uint64_t>(v);
+  if (!bytes || !std::has_single_bit(*bytes) || *bytes < shm::kRingBytesMin ||
+      *bytes > shm::kRingBytesMax) {
+    return "a power of two from " + std::to_string(shm::kRingBytesMin) + " to " +
+           std::to_string(shm::kRingBytesMax);
+  }
+  s.ring_bytes = *bytes;
+  return std::nullopt;
+}
+
+const std::map<std::string, Apply>& appliers() {
+  using S = ResolvedSettings;
+  static const auto* const kAppliers = new std::map<std::string, Apply>{
+      {"project", folder_field(&S::project, "/\\#?%:")},
+      {"run_id", folder_field(&S::run_id, ":;,#?/'\\")},
+      {"name", text_field(&S::name)},
+      {"group", text_field(&S::group)},
+      {"tags", list_field(&S::tags)},
+      {"notes", text_field(&S::notes)},
+      {"dir", text_field(&S::dir)},
+      {"mode", choice_field<std::string>(&S::mode, {{"online", "online"},
+                                                    {"offline", "offline"},
+                                                    {"disabled", "disabled"}})},
+      {"rank", integer_field<int32_t>(&S::rank, 0, 1'000'000)},
+      {"attempt", integer_field<int32_t>(&S::attempt, 0, 1'000'000)},
+      {"ring_bytes", apply_ring_bytes},
+      {"full_ring", choice_field<FullRing>(&S::full_ring, {{"wait", FullRing::kWait},
+                                                           {"drop", FullRing::kDrop},
+                                                           {"coalesce", FullRing::kCoalesce}})},
+      {"full_ring_wait_ms", integer_field<int64_t>(&S::full_ring_wait_ms, 0, 3'600'000)},
+      {"durability", choice_field<Durability>(&S::durability, {{"stored", Durability::kStored},
+                                                               {"synced", Durability::kSynced}})},
+      {"console", choice_field<Console>(&S::console, {{"auto", Console::kAuto},
+                                                      {"off", Console::kOff},
+                                                      {"quiet", Console::kQuiet}})},
+      {"strict", choice_field<bool>(&S::strict, {{"true", true},
+                                                 {"1", true},
+                                                 {"false", false},
+                                                 {"0", false}})},
+      {"sinks", list_field(&S::sinks)},
+  };
+  return *kAppliers;
+}
+
+Status apply_layer(const Layer& layer, ResolvedSettings& settings) {
+  for (const auto& [field, value] : layer.fields) {
+    const std::string source = layer.source.empty() ? variable_name(field) : layer.source;
+    if (const auto allowed = appliers().at(field)(settings, value)) {
+      const std::string what = layer.source.empty() ? source : source + ": " + field;
+      return Error{Code::kInvalidArgument,
+                   what + " is \"" + value.substr(0, 200) + "\"; allowed: " + *allowed};
+    }
+    settings.origin[field] = source;
+  }
+  return Done{};
+}
+
+void apply_launcher(ResolvedSettings& settings) {
+  const LauncherInfo launcher = read_launcher();
+  if (launcher.source.empty()) return;
+  const auto take = [&](const char* field, const std::optional<int32_t>& from, int32_t& to) {
+    if (!from) return;
+    to = *from;
+    settings.origin[field] = launcher.source;
+  };
+  take("rank", launcher.rank, settings.rank);
+  take("attempt", launcher.attempt, settings.attempt);
+  take("local_rank", launcher.local_rank, settings.local_rank);
+  take("world_size", launcher.world_size, settings.world_size);
+  if (!launcher.run_id.empty()) {
+    settings.run_id = launcher.run_id;
+    settings.origin["run_id"] = launcher.source;
+  }
+}
+
+void report_unknown_variables(ResolvedSettings& settings) {
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    if (!text.starts_with("RINGLOG_")) continue;
+    const std::string_view name = text.substr(0, text.find('='));
+    const auto is_name = [&](std::string_view field) { return variable_name(field) == name; };
+    if (std::any_of(std::begin(kFields), std::end(kFields), is_name)) continue;
+    if (std::find(std::begin(kOtherVariables), std::end(kOtherVariables), name) !=
+        std::end(kOtherVariables)) {
+      continue;
+    }
+    settings.notices.push_back("the variable " + std::string(name) + " is not one of ringlog's");
+  }
+}
+
+}  // namespace
+
+Result<ResolvedSettings> resolve_settings(const Settings& arguments) {
+  ResolvedSettings settings;
+  auto file = file_layer();
+  if (!file) return file.take_error();
+  // The launcher stands between the file and the variables: what somebody set for ringlog wins.
+  if (Status s = apply_layer(*file, settings); !s) return s.take_error();
+  apply_launcher(settings);
+  if (Status s = apply_layer(environment_layer(), settings); !s) return s.take_error();
+  if (Status s = apply_layer(argument_layer(arguments), settings); !s) return s.take_error();
+  report_unknown_variables(settings);
+  std::error_code error;
+  const std::filesystem::path dir = settings.dir.empty() ? "ringlog" : settings.dir;
+  settings.dir = std::filesystem::absolute(dir, error).lexically_normal().string();
+  if (error) return Error{Code::kInvalidArgument, "dir is " + dir.string() + ": " + error.message()};
+  while (settings.dir.size() > 1 && settings.dir.back() == '/') settings.dir.pop_back();
+  return settings;
+}
+
+}  // namespace ringlog::client

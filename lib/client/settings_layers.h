@@ -1,0 +1,51 @@
+#pragma once
+// Settings from all layers, validated.
+//
+// Layers, lowest to highest: defaults, the user's settings.toml, RINGLOG_* variables, the program's
+// Settings.  Not to be called while another thread changes the environment.
+
+#include "client/launcher_env.h"
+
+#include <ringlog/result.h>
+#include <ringlog/settings.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace ringlog::client {
+
+enum class Console { kAuto, kOff, kQuiet };
+
+// Every field has its final value; `dir` is absolute, `run_id` may be empty (a new run).
+struct ResolvedSettings {
+  std::string project = "uncategorized";
+  std::string run_id{};
+  std::string name{};
+  std::string group{};
+  std::vector<std::string> tags{};
+  std::string notes{};
+  std::string dir{};
+  std::string mode = "online";
+  int32_t rank = -1;
+  int32_t attempt = -1;
+  int32_t local_rank = -1;
+  int32_t world_size = -1;
+  uint64_t ring_bytes = 1024 * 1024;
+  FullRing full_ring = FullRing::kWait;
+  int64_t full_ring_wait_ms = 1000;
+  Durability durability = Durability::kStored;
+  Console console = Console::kAuto;
+  bool strict = false;
+  std::vector<std::string> sinks{};
+  // Which layer set each field: default, a file's path, a variable's name, "argument", a launcher.
+  std::map<std::string, std::string> origin{};
+  // Things to say once: RINGLOG_ variables that nobody knows.
+  std::vector<std::string> notices{};
+};
+
+//   kInvalidArgument  names the layer, the field, the value and what is allowed
+Result<ResolvedSettings> resolve_settings(const Settings& arguments);
+
+}  // namespace ringlog::client
