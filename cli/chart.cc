@@ -1,0 +1,244 @@
+#include "cli/chart.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "cli/axis.h"
+#include "cli/format.h"
+#include "cli/plot_canvas.h"
+
+namespace ringlog::cli {
+
+namespace {
+
+constexpr size_t kPlotLinesMin = 3;
+constexpr size_t kPlotColumnsMin = 16;
+constexpr size_t kLegendLinesMax = 3;
+constexpr std::array<Ink, 12> kInks = {
+    Ink::kCyan,       Ink::kYellow,       Ink::kMagenta,   Ink::kGreen,
+    Ink::kBlue,       Ink::kRed,          Ink::kBrightCyan, Ink::kBrightYellow,
+    Ink::kBrightMagenta, Ink::kBrightGreen, Ink::kBrightBlue, Ink::kBrightRed};
+
+Ink ink_of(size_t curve) { return kInks[curve % kInks.size()]; }
+
+struct Extent {
+  double x_low = std::numeric_limits<double>::infinity();
+  double x_high = -std::numeric_limits<double>::infinity();
+  double y_low = std::numeric_limits<double>::infinity();
+  double y_high = -std::numeric_limits<double>::infinity();
+  bool is_empty() const { return !(y_low <= y_high); }
+};
+
+void widen(Extent& extent, const ChartCurve& curve) {
+  for (const ChartPoint& point : curve.points) {
+    extent.x_low = std::min(extent.x_low, point.x);
+    extent.x_high = std::max(extent.x_high, point.x);
+    if (!point.has_value) continue;
+    extent.y_low = std::min(extent.y_low, point.min);
+    extent.y_high = std::max(extent.y_high, point.max);
+  }
+}
+
+std::optional<double> last_value(const ChartCurve& curve) {
+  for (auto point = curve.points.rbegin(); point != curve.points.rend(); ++point) {
+    if (point->has_value) return point->last;
+  }
+  return std::nullopt;
+}
+
+// The characters axes are made of.
+struct Glyphs {
+  std::string_view y_line, y_tick, corner, x_line, x_tick, sample;
+};
+Glyphs glyphs_of(const Style& style) {
+  if (style.is_ascii) return {"|", "+", "+", "-", "+", "-"};
+  return {"│", "┤", "└", "─", "┬", "━"};
+}
+
+class ChartDrawing {
+ public:
+  ChartDrawing(const Chart& chart, ChartSize size, const Style& style)
+      : chart_(chart), size_(size), style_(style), glyphs_(glyphs_of(style)) {}
+  std::string draw();
+
+ private:
+  bool labels_curves() const { return chart_.curves.size() > 1 && !style_.has_colour; }
+  size_t label_columns() const;
+  std::string title(const Extent& extent) const;
+  std::vector<std::string> legend() const;
+  void draw_curve(PlotCanvas& canvas, size_t index) const;
+  int64_t dot_of(double value, const Range& range, size_t dots) const;
+  std::vector<std::string> end_labels(size_t lines) const;
+  std::string x_axis(const std::string& margin, size_t columns) const;
+
+  const Chart& chart_;
+  const ChartSize size_;
+  const Style& style_;
+  const Glyphs glyphs_;
+  Range x_;
+  Range y_;
+};
+
+size_t ChartDrawing::label_columns() const {
+  size_t columns = 0;
+  for (const ChartCurve& curve : chart_.curves) {
+    columns = std::max(columns, display_width(curve.short_label) + 1);
+  }
+  return labels_curves() ? columns : 0;
+}
+
+std::string ChartDrawing::title(const Extent& extent) const {
+  std::string facts = "min " + format_number(extent.y_low) + "  max " + format_number(extent.y_high);
+  if (chart_.curves.size() == 1) {
+    const std::optional<double> last = last_value(chart_.curves[0]);
+    if (last) facts = "last " + format_number(*last) + "  " + facts;
+  }
+  const size_t room = size_.width > facts.size() + 2 ? size_.width - facts.size() - 2 : 8;
+  const std::string name = shorten(chart_.title, room, style_.is_ascii);
+  const size_t gap = std::max<size_t>(room + 2 - std::min(room, display_width(name)), 2);
+  return paint(style_, Ink::kBold, name) + std::string(gap, ' ') + paint(style_, Ink::kDim, facts);
+}
+
+// One entry for each curve, as many lines as they need and are allowed.
+std::vector<std::string> ChartDrawing::legend() const {
+  std::vector<std::string> lines;
+  if (chart_.curves.size() < 2) return lines;
+  size_t width = 0;
+  for (size_t i = 0; i < chart_.curves.size(); ++i) {
+    const std::optional<double> last = last_value(chart_.curves[i]);
+    const std::string text =
+        " " + chart_.curves[i].label + " " + (last ? format_number(*last) : std::string("-"));
+    const size_t entry = display_width(text) + 1;
+    const bool fits = !lines.empty() && width + 2 + entry <= size_.width;
+    if (!fits && lines.size() == kLegendLinesMax) {
+      lines.push_back("and " + std::to_string(chart_.curves.size() - i) + " more");
+      break;
+    }
+    if (!fits) lines.emplace_back();
+    width = (fits ? width + 2 : 0) + entry;
+    lines.back() += (fits ? "  " : "") + paint(style_, ink_of(i), glyphs_.sample) + text;
+  }
+  return lines;
+}
+
+int64_t ChartDrawing::dot_of(double value, const Range& range, size_t dots) const {
+  const double part = (value - range.low) / (range.high - range.low);
+  return std::llround(std::clamp(part, 0.0, 1.0) * static_cast<double>(dots - 1));
+}
+
+void ChartDrawing::draw_curve(PlotCanvas& canvas, size_t index) const {
+  const Ink ink = ink_of(index);
+  std::optional<PlotCanvas::Dot> previous;
+  for (const ChartPoint& point : chart_.curves[index].points) {
+    if (!point.has_value) {
+      previous.reset();
+      continue;
+    }
+    const int64_t x = dot_of(point.x, x_, canvas.dots_x());
+    const auto y_of = [&](double value) { return dot_of(value, y_, canvas.dots_y()); };
+    if (previous) canvas.line(*previous, {x, y_of(point.first)}, ink);
+    canvas.line({x, y_of(point.min)}, {x, y_of(point.max)}, ink);
+    previous = PlotCanvas::Dot{x, y_of(point.last)};
+  }
+}
+
+// What stands right of each line: the short labels of the curves that end there, each as near to its
+// end as the ones before left room for.
+std::vector<std::string> ChartDrawing::end_labels(size_t lines) const {
+  std::vector<std::string> labels(lines);
+  if (!labels_curves()) return labels;
+  for (const ChartCurve& curve : chart_.curves) {
+    const std::optional<double> last = last_value(curve);
+    if (!last) continue;
+    const auto wanted = static_cast<size_t>(dot_of(*last, y_, lines));
+    for (size_t distance = 0; distance < 2 * lines; ++distance) {
+      // 0, 1 down, 1 up, 2 down…
+      const size_t away = (distance + 1) / 2;
+      const bool is_down = distance % 2 == 1;
+      if (is_down ? away > wanted : wanted + away >= lines) continue;
+      std::string& label = labels[lines - 1 - (is_down ? wanted - away : wanted + away)];
+      if (!label.empty()) continue;
+      label = curve.short_label;
+      break;
+    }
+  }
+  return labels;
+}
+
+std::string ChartDrawing::x_axis(const std::string& margin, size_t columns) const {
+  // A tick for every 14 columns leaves room for its label.
+  const std::vector<Tick> ticks = make_ticks(x_, std::max<size_t>(columns / 14, 1));
+  std::vector<std::string_view> line(columns, glyphs_.x_line);
+  std::string labels(margin.size() + 1 + columns, ' ');
+  size_t free_from = 0;
+  for (const Tick& tick : ticks) {
+    const auto column = static_cast<size_t>(dot_of(tick.value, x_, columns));
+    line[column] = glyphs_.x_tick;
+    const size_t centre = margin.size() + 1 + column;
+    size_t begin = centre - std::min(centre, tick.label.size() / 2);
+    begin = std::min(begin, labels.size() - std::min(labels.size(), tick.label.size()));
+    if (begin < free_from || tick.label.size() > labels.size()) continue;
+    labels.replace(begin, tick.label.size(), tick.label);
+    free_from = begin + tick.label.size() + 2;
+  }
+  labels.erase(labels.find_last_not_of(' ') + 1);
+  if (labels.size() + 2 + chart_.x_label.size() <= size_.width) labels += "  " + chart_.x_label;
+  std::string text = margin + std::string(glyphs_.corner);
+  for (const std::string_view glyph : line) text += glyph;
+  return paint(style_, Ink::kDim, text) + "\n" + paint(style_, Ink::kDim, labels) + "\n";
+}
+
+std::string ChartDrawing::draw() {
+  Extent extent;
+  for (const ChartCurve& curve : chart_.curves) widen(extent, curve);
+  if (extent.is_empty()) return "";
+  x_ = make_range(extent.x_low, extent.x_high);
+  y_ = make_range(extent.y_low, extent.y_high);
+  const std::vector<std::string> legend = this->legend();
+  const size_t around = 3 + legend.size();  // title, axis, its labels
+  const size_t lines = std::max(size_.height, around + kPlotLinesMin) - around;
+
+  const std::vector<Tick> ticks = make_ticks(y_, std::max<size_t>(lines / 4, 2));
+  size_t margin = 0;
+  for (const Tick& tick : ticks) margin = std::max(margin, tick.label.size());
+  ++margin;
+  const size_t taken = margin + 1 + label_columns();
+  const size_t columns = std::max(size_.width, taken + kPlotColumnsMin) - taken;
+
+  PlotCanvas canvas(columns, lines, style_.is_ascii);
+  // The first curve is drawn last: where curves cover each other it is rank 0 that shows.
+  for (size_t i = chart_.curves.size(); i > 0; --i) draw_curve(canvas, i - 1);
+  std::vector<std::string> left(lines, std::string(margin, ' ') + std::string(glyphs_.y_line));
+  for (const Tick& tick : ticks) {
+    const auto line = lines - 1 - static_cast<size_t>(dot_of(tick.value, y_, lines));
+    left[line] = std::string(margin - 1 - tick.label.size(), ' ') + tick.label + " " +
+                 std::string(glyphs_.y_tick);
+  }
+  const std::vector<std::string> right = end_labels(lines);
+  std::string text = title(extent) + "\n";
+  for (size_t i = 0; i < lines; ++i) {
+    std::string curves = canvas.text(i, style_);
+    if (!right[i].empty()) {
+      curves += std::string(columns + 1 - std::min(columns, display_width(curves)), ' ') + right[i];
+    }
+    text += paint(style_, Ink::kDim, left[i]) + curves + "\n";
+  }
+  text += x_axis(std::string(margin, ' '), columns);
+  for (const std::string& line : legend) text += line + "\n";
+  return text;
+}
+
+}  // namespace
+
+std::string render_chart(const Chart& chart, ChartSize size, const Style& style) {
+  return ChartDrawing(chart, size, style).draw();
+}
+
+size_t chart_points_max(ChartSize size, const Style& style) {
+  return std::max(size.width, kPlotColumnsMin) * (style.is_ascii ? 1 : 2);
+}
+
+}  // namespace ringlog::cli
