@@ -44,23 +44,16 @@ if(RINGLOG_DEVELOPER
   target_compile_options(ringlog_warnings INTERFACE -Werror)
 endif()
 
-# ringlog_glob(OUT PATTERN...): the sources that match, found again at each build.  A library needs
-# one source at least, so a folder without any contributes an empty one.
-function(ringlog_glob out)
-  file(GLOB sources CONFIGURE_DEPENDS ${ARGN})
-  if(NOT sources)
-    set(sources "${PROJECT_BINARY_DIR}/empty.cc")
-    if(NOT EXISTS "${sources}")
-      file(WRITE "${sources}" "// Stands in for a folder without sources.\n")
-    endif()
-  endif()
-  set(${out} "${sources}" PARENT_SCOPE)
-endfunction()
-
 # ringlog_internal_library(NAME SOURCES... LINK...): a static library inside this repository.
 # Includes are written from lib/ ("shm/ring.h") or from the top ("daemon/stream.h").
 function(ringlog_internal_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK")
+  if(NOT arg_SOURCES)  # a folder without sources
+    set(arg_SOURCES "${PROJECT_BINARY_DIR}/empty.cc")
+    if(NOT EXISTS "${arg_SOURCES}")
+      file(WRITE "${arg_SOURCES}" "")
+    endif()
+  endif()
   add_library(${name} STATIC ${arg_SOURCES})
   target_include_directories(${name} PUBLIC
     "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/lib" "${PROJECT_SOURCE_DIR}/lib/include")
