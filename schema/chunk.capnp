@@ -1,8 +1,8 @@
 @0xa95f13e7c40d8b36;
 # What the store keeps.  docs/store_format.md gives the keys these values stand under.
 #
-# Written by the service's Writer; read by every later version.  Messages are packed in a single
-# segment.  All fields since store format 1.
+# Written by the service's Writer; read by every later version.  Messages are packed, in a single
+# segment, but for page 0 of a chunk, which is not packed.  All fields since store format 1.
 
 using Cxx = import "/capnp/c++.capnp";
 using Record = import "record.capnp";
@@ -14,37 +14,44 @@ struct ChunkHeader {
   ring @1 :UInt16;
   keySet @2 :UInt32;           # Id of a StoredKeySet.
   rows @3 :UInt32;
-  firstSeq @4 :UInt64;         # Sequence numbers are rising; contiguous unless column `seq` exists.
-  lastSeq @5 :UInt64;
-  firstTimeNs @6 :Int64;
-  lastTimeNs @7 :Int64;
-  firstStep @8 :UInt64;        # Of the first row, not the smallest.
-  lastStep @9 :UInt64;
-  minStep @10 :UInt64;
-  maxStep @11 :UInt64;
-  columns @12 :List(ColumnInfo);  # seq, step, time, then the key set's columns in its order.
-  inlinePage @13 :Data;        # Page 0's bytes when the chunk is small; empty: under its own key.
+  firstSeq @4 :UInt64;         # Sequence numbers rise from the first…
+  lastSeq @5 :UInt64;          # …to the last, not always by one: rows of other key sets lie between.
+  minTimeNs @6 :Int64;         # Nanoseconds since the Unix epoch.
+  maxTimeNs @7 :Int64;
+  minStep @8 :UInt64;
+  maxStep @9 :UInt64;
+  pages @10 :UInt16;           # Pages under their own keys, the column directory (page 0) counted.
+  rowColumns @11 :Columns;     # Three: seq, step, time.
+  columns @12 :Columns;        # The key set's columns when `pages` is 0; else page 0 is this.
+  inlinePage @13 :Data;        # The bytes of page 1 when `pages` is 0.
 }
 
-struct ColumnInfo {
-  encoding @0 :Encoding;
-  page @1 :UInt16;             # Which page of the chunk.
-  offset @2 :UInt32;           # Of the column's bytes in the page.
-  size @3 :UInt32;             # Compressed bytes.
-  base @4 :UInt64;             # delta, constant: the first value's bits.
-  stride @5 :Int64;            # constant: what each row adds.
-  count @6 :UInt32;            # Rows with a finite value (statistics below are over these).
-  first @7 :Float64;
-  last @8 :Float64;            # Of the last row, NaN and infinities included.
-  min @9 :Float64;
-  max @10 :Float64;
-  mean @11 :Float64;
+struct Columns {
+  # What a reader must know to find and to skip columns, one entry a column.  Lists, not a list of
+  # structs, so that one column of thousands is looked up without reading the others.
+  #
+  # An empty list stands for all zeros.  The statistics may be empty together although there are
+  # rows: then every column is `constant` with stride 0 (or of bytes) and its base is first, last,
+  # minimum, maximum and mean.
+  encoding @0 :List(Encoding);
+  page @1 :List(UInt16);       # Which page of the chunk, from 1.
+  offset @2 :List(UInt32);     # Of the column's bytes in the page.
+  size @3 :List(UInt32);       # Encoded bytes.
+  base @4 :List(UInt64);       # constant, deltaBlosc: the first value's bits.
+  stride @5 :List(Int64);      # constant: what each row adds.
+  nonFinite @6 :List(UInt32);  # Rows whose value is NaN or infinite; min, max and mean leave them out.
+  first @7 :List(Float64);     # Of the first row, as a double.
+  last @8 :List(Float64);      # Of the last row, NaN and infinities included.
+  min @9 :List(Float64);       # NaN when no value is finite; likewise max and mean.
+  max @10 :List(Float64);
+  mean @11 :List(Float64);
 
   enum Encoding {
     constant @0;               # No bytes: value i is base + i * stride (wrapping 64-bit).
-    blosc @1;                  # Blosc frame of 8-byte cells.
-    deltaBlosc @2;             # Blosc frame of the differences between consecutive cells.
-    bytesZstd @3;              # zstd frame: u32 LE sizes, then the cells' bytes.
+    raw @1;                    # 8-byte little-endian cells.
+    blosc @2;                  # Blosc 1 frame of 8-byte cells.
+    deltaBlosc @3;             # Blosc 1 frame of rows - 1 differences of neighbours, zigzag.
+    bytesZstd @4;              # zstd frame: a u32 LE size for each row, then the cells' bytes.
   }
 }
 

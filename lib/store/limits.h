@@ -12,7 +12,8 @@ inline constexpr uint32_t kFormatVersion = 1;
 // Rows of one chunk.  4096 cells are 32 KiB, what one Blosc block and one core's first cache hold.
 inline constexpr size_t kChunkRowsMax = 4096;
 // A commit that brings this many rows of one key set writes them as chunks of their own at once;
-// fewer wait in an open chunk.  Half of the maximum, so that a fast logger never writes a row twice.
+// fewer wait in an open chunk.  Half of the maximum, so that a fast logger never writes a row
+// twice.
 inline constexpr size_t kChunkRowsDirect = kChunkRowsMax / 2;
 // Raw bytes of one chunk: 4096 rows of 128 metrics.  A single larger row is a chunk of its own.
 inline constexpr size_t kChunkBytesMax = size_t{4} << 20;

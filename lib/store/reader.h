@@ -70,8 +70,8 @@ struct RowFilter {
   std::vector<uint32_t> producers{};
   // Names or paths.  Rows without any of them are skipped; other cells of a row are not read.
   std::vector<std::string> metrics{};
-  uint64_t seq_begin = 0;                                    // within each lane
-  uint64_t seq_end = std::numeric_limits<uint64_t>::max();   // exclusive
+  uint64_t seq_begin = 0;                                   // within each lane
+  uint64_t seq_end = std::numeric_limits<uint64_t>::max();  // exclusive
   uint64_t step_begin = 0;
   uint64_t step_last = std::numeric_limits<uint64_t>::max();  // inclusive
   Cursors from{};  // rows before a lane's cursor are skipped; see RunReader::ends()
@@ -80,9 +80,9 @@ struct RowFilter {
 using RowVisitor = std::function<bool(const RowView&)>;
 
 struct Metric {
-  std::string path;                // joined keys; unique
-  std::string name;                // for people: "a.b"
-  std::vector<ColumnType> types;   // usually one; sorted
+  std::string path;               // joined keys; unique
+  std::string name;               // for people: "a.b"
+  std::vector<ColumnType> types;  // usually one; sorted
   uint64_t rows = 0;
   std::map<int32_t, uint64_t> rows_by_rank;
 };
@@ -114,7 +114,7 @@ struct Point {
   uint64_t finite = 0;  // rows with a finite value; min, max and mean are over these
   double first = 0;
   double last = 0;
-  double min = 0;   // NaN when finite is 0; likewise max and mean
+  double min = 0;  // NaN when finite is 0; likewise max and mean
   double max = 0;
   double mean = 0;
 };

@@ -8,7 +8,8 @@
 // together, which is what makes every row stored exactly once.  Reading goes through reader.h.
 //
 // Threads: write(), sync() and close_chunks() are called by one thread (the store thread).  The
-// others may be called from any thread at the same time; while a failed store is reopened they wait.
+// others may be called from any thread at the same time; while a failed store is reopened they
+// wait.
 
 #include <ringlog/result.h>
 
@@ -28,8 +29,8 @@ class Env;
 namespace ringlog::store {
 
 struct StoreOptions {
-  bool create = true;           // false: a run that does not exist is kNotFound
-  leveldb::Env* env = nullptr;  // where the files are; nullptr: the file system.  For tests.
+  bool create = true;            // false: a run that does not exist is kNotFound
+  leveldb::Env* env = nullptr;   // where the files are; nullptr: the file system.  For tests.
   size_t write_buffer_size = 0;  // bytes; 0: kWriteBufferBytes.  For tests.
 };
 
@@ -37,12 +38,12 @@ struct StoreOptions {
 struct StoreCounters {
   uint64_t commits = 0;
   uint64_t syncs = 0;
-  uint64_t failures = 0;    // writes that returned an error
+  uint64_t failures = 0;  // writes that returned an error
   uint64_t rows = 0;
-  uint64_t chunks = 0;      // written, merged ones included
-  uint64_t rows_merged = 0; // rows written a second time because small chunks were merged
-  uint64_t raw_bytes = 0;   // of rows
-  uint64_t batch_bytes = 0; // handed to LevelDB
+  uint64_t chunks = 0;       // written, merged ones included
+  uint64_t rows_merged = 0;  // rows written a second time because small chunks were merged
+  uint64_t raw_bytes = 0;    // of rows
+  uint64_t batch_bytes = 0;  // handed to LevelDB
 };
 
 class Store {
@@ -67,7 +68,8 @@ class Store {
   // Stores a commit whole or not at all; with `sync` it also survives a power cut.
   //   kInvalidArgument  rows of an unknown key set, of another shape than it, or a value above
   //                     kValueBytesMax; the commit can never be stored
-  //   kIo, kCorrupt     LevelDB could not write.  Write the same commit again, unchanged, before any
+  //   kIo, kCorrupt     LevelDB could not write.  Write the same commit again, unchanged, before
+  //   any
   //                     other: if it had reached the disk after all, that is noticed and it is not
   //                     stored twice.
   // Blocks for the compression and the write; with `sync` for the disk.

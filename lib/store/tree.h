@@ -9,6 +9,8 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -18,6 +20,17 @@ struct Tree {
   using List = std::vector<Tree>;
   using Object = std::map<std::string, Tree, std::less<>>;  // sorted: output is the same every time
   std::variant<std::monostate, bool, int64_t, uint64_t, double, std::string, List, Object> value;
+
+  // Defined out of line: inlined, a variant's move is reported as uninitialised by g++ 12.
+  Tree();
+  Tree(const Tree&);
+  Tree(Tree&&) noexcept;
+  Tree& operator=(const Tree&);
+  Tree& operator=(Tree&&) noexcept;
+  ~Tree();
+  template <typename T>
+  requires(!std::is_same_v<std::remove_cvref_t<T>, Tree>) explicit Tree(T&& from)
+      : value(std::forward<T>(from)) {}
 
   bool is_null() const { return value.index() == 0; }
   const Object* object() const { return std::get_if<Object>(&value); }
