@@ -21,7 +21,7 @@ struct ControlRequest {
     resume @4 :Resume;         # After a service death: this client still has this segment.
     blob @5 :BlobUpload;       # One fd: the bytes of a record too large for the ring.  `ok`.
     fetchReply @6 :FetchReply; # The large reply of a slot; replies `ok` with one fd.
-    finish @7 :Finish;         # Detach: the producer ends without a mailbox (fork child, exec).
+    finish @7 :Detach;         # Detach: the producer ends without a mailbox (fork child, exec).
     teardown @8 :Int32;        # Stop the service: drain, store, then exit.  Replies when stored.
     status @9 :Void;           # Replies `status`.
     query @10 :Query;          # About one run; replies `query`.
@@ -78,7 +78,7 @@ struct FetchReply {
   word @1 :UInt32;             # The slot's word as the client read it.
 }
 
-struct Finish {
+struct Detach {
   exitCode @0 :Int32;
 }
 

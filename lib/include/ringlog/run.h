@@ -130,7 +130,7 @@ class RINGLOG_API Run {
   Error error() const;
 
  private:
-  friend RINGLOG_API Result<Run> try_init(Settings settings);
+  friend class detail::RunCore;
   explicit Run(std::shared_ptr<detail::RunCore> core);
   std::shared_ptr<detail::RunCore> core_;
 };

@@ -1,0 +1,34 @@
+#pragma once
+// The library's end of a mailbox request: what stands behind a Handle.
+//
+// Used by one thread at a time.  Keeps the session, and so the segment, alive.  Destroying it frees
+// the slot, or leaves that to the service when no answer came.
+
+#include "client/session.h"
+
+#include <ringlog/handle.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace ringlog::client {
+
+class MailboxReply final : public detail::PendingReply {
+ public:
+  MailboxReply(std::shared_ptr<Session> session, shm::Mailbox::Claim claim);
+  ~MailboxReply() override;
+
+  Result<std::string> wait(
+      std::chrono::nanoseconds timeout,
+      const std::function<void(const Progress&)>& on_progress) override;
+
+ private:
+  bool look_around(int64_t start_ns, const std::function<void(const Progress&)>& on_progress);
+
+  std::shared_ptr<Session> session_;
+  const shm::Mailbox::Claim claim_;
+};
+
+}  // namespace ringlog::client

@@ -1,0 +1,76 @@
+#include "client/process.h"
+
+#include "client/run_core.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <mutex>
+#include <vector>
+
+namespace ringlog::client {
+
+namespace {
+
+struct Process {
+  std::mutex mutex;
+  std::vector<std::weak_ptr<detail::RunCore>> runs;                // guarded by mutex
+  std::vector<std::shared_ptr<detail::RunCore>> locked_for_fork;   // between prepare and after
+};
+
+// Never destroyed: exit handlers and late threads may still use it.
+Process& process() {
+  static auto* const kProcess = new Process;
+  return *kProcess;
+}
+
+std::vector<std::shared_ptr<detail::RunCore>> live_runs(Process& p) {
+  std::vector<std::shared_ptr<detail::RunCore>> live;
+  for (const auto& run : p.runs) {
+    if (auto core = run.lock()) live.push_back(std::move(core));
+  }
+  return live;
+}
+
+void on_exit_handler(int status, void*) {
+  Process& p = process();
+  std::vector<std::shared_ptr<detail::RunCore>> runs;
+  {
+    const std::lock_guard lock(p.mutex);
+    runs = live_runs(p);
+  }
+  for (const auto& run : runs) run->on_process_exit(status);
+}
+
+void prepare_fork() {
+  Process& p = process();
+  p.mutex.lock();
+  p.locked_for_fork = live_runs(p);
+  for (const auto& run : p.locked_for_fork) run->before_fork();
+}
+
+void after_fork(bool is_child) {
+  Process& p = process();
+  for (const auto& run : p.locked_for_fork) run->after_fork(is_child);
+  // The last reference may go here; a run is destroyed without the lock its members might want.
+  const auto runs = std::move(p.locked_for_fork);
+  p.locked_for_fork.clear();
+  p.mutex.unlock();
+}
+
+}  // namespace
+
+void watch_process_events(const std::shared_ptr<detail::RunCore>& run) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    ::on_exit(on_exit_handler, nullptr);
+    ::pthread_atfork(prepare_fork, [] { after_fork(false); }, [] { after_fork(true); });
+  });
+  Process& p = process();
+  const std::lock_guard lock(p.mutex);
+  std::erase_if(p.runs, [](const auto& weak) { return weak.expired(); });
+  p.runs.push_back(run);
+}
+
+}  // namespace ringlog::client

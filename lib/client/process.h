@@ -1,0 +1,18 @@
+#pragma once
+// What happens to a whole process: exit and fork.  The library's only process-wide state.
+//
+// The first run registers an on_exit handler, which learns the exit status, and pthread_atfork
+// handlers, which hold every run's locks across fork() so that the child finds them whole.
+
+#include <memory>
+
+namespace ringlog::detail {
+class RunCore;
+}
+
+namespace ringlog::client {
+
+// Any thread.  The run is forgotten when it is destroyed.
+void watch_process_events(const std::shared_ptr<detail::RunCore>& run);
+
+}  // namespace ringlog::client

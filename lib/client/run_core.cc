@@ -1,0 +1,219 @@
+#include "client/run_core.h"
+
+#include "client/pending_reply.h"
+#include "client/process.h"
+#include "client/ring_use.h"
+#include "client/runtime_dir.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+
+namespace ringlog::detail {
+
+using client::Session;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+namespace {
+
+// Longest wait for a service that hangs while it starts.
+constexpr milliseconds kInitTimeout{10'000};
+// A forked child attaches in the middle of somebody's work, so it waits less.
+constexpr milliseconds kChildAttachTimeout{2'000};
+
+}  // namespace
+
+RunCore::RunCore(Error why, client::Console console) : error_(std::move(why)) {
+  spec_.settings.console = console;
+  if (error_.code != Code::kOk) say("logging is disabled: " + error_.message);
+}
+
+Result<std::shared_ptr<RunCore>> RunCore::open(const Settings& settings, uint32_t worker) {
+  auto resolved = client::resolve_settings(settings);
+  if (!resolved) return std::move(resolved.take_error()).in("settings");
+  if (resolved->mode == "disabled") return std::make_shared<RunCore>(Error{});
+  auto core = std::make_shared<RunCore>(Error{});
+  core->spec_ = {std::move(*resolved), client::runtime_dir(), worker, 0};
+  const client::ResolvedSettings& s = core->spec_.settings;
+  if (s.full_ring == FullRing::kWait) core->row_wait_ = milliseconds(s.full_ring_wait_ms);
+  auto session = Session::open(core->spec_, kInitTimeout);
+  if (!session) return session.take_error();
+  for (const std::string& notice : s.notices) core->say(notice);
+  if (!(*session)->notice().empty()) core->say((*session)->notice());
+  core->id_ = (*session)->run_id();
+  core->name_ = (*session)->run_name();
+  core->dir_ = (*session)->run_dir();
+  core->rank_ = (*session)->rank();
+  core->attempt_ = (*session)->attempt();
+  core->next_step_.store((*session)->next_step(), std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(core->mutex_);
+    core->adopt(std::move(*session));
+  }
+  client::watch_process_events(core);
+  return core;
+}
+
+Run RunCore::make_run(std::shared_ptr<RunCore> core) { return Run(std::move(core)); }
+
+RunCore::~RunCore() {
+  if (session_id() != 0) finish(std::uncaught_exceptions() > 0 ? 1 : 0, std::chrono::seconds(30));
+}
+
+// Requires mutex_.
+void RunCore::adopt(std::shared_ptr<Session> session) {
+  session_ = std::move(session);
+  service_words_.store(&session_->service_words(), std::memory_order_relaxed);
+  session_id_.store(session_->id(), std::memory_order_relaxed);
+}
+
+std::shared_ptr<Session> RunCore::session() const {
+  const std::lock_guard lock(mutex_);
+  return session_id() == 0 ? nullptr : session_;
+}
+
+std::shared_ptr<Session> RunCore::attach_child() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (session_id() != 0) return session_;  // another thread was quicker
+  if (!is_child_) return nullptr;
+  is_child_ = false;
+  client::SessionSpec spec = spec_;
+  spec.settings.run_id = id_;
+  spec.settings.rank = rank_;
+  spec.settings.attempt = attempt_;
+  spec.worker = 0;  // the service numbers the children of a rank
+  auto session = Session::open(spec, kChildAttachTimeout);
+  if (!session) {
+    error_ = std::move(session.take_error()).in("attach a forked child");
+    say("logging is disabled in process " + std::to_string(::getpid()) + ": " + error_.message);
+    return nullptr;
+  }
+  adopt(std::move(*session));
+  return session_;
+}
+
+Result<std::unique_ptr<PendingReply>> RunCore::deliver(record::RequestSpec request) noexcept {
+  const RingUse use(*this);
+  if (use.ring() == nullptr) return Error{Code::kDisabled, "this run does not log"};
+  const auto open = session();
+  if (!open) return Error{Code::kDisabled, "this run does not log"};
+  auto claim = open->mailbox().claim();
+  if (!claim) return claim.take_error();
+  request.slot = claim->slot;
+  request.word = claim->word;
+  if (write_request(*use.ring(), record::encode_request(request, shm::realtime_ns()), *claim)) {
+    return std::unique_ptr<PendingReply>(new client::MailboxReply(open, *claim));
+  }
+  open->mailbox().cancel(*claim);
+  return Error{Code::kBackpressure, "the ring has had no room for the request in time"};
+}
+
+Result<std::unique_ptr<PendingReply>> RunCore::start_finish(int exit_code) noexcept {
+  publish(record::encode_finish(exit_code, shm::realtime_ns()));
+  return deliver({.kind = record::RequestKind::kFinish});
+}
+
+FinishReport RunCore::finish(int exit_code, nanoseconds timeout) noexcept {
+  const int64_t deadline = shm::monotonic_ns() + timeout.count();
+  std::shared_ptr<Session> open;
+  {
+    const std::lock_guard lock(mutex_);
+    is_child_ = false;
+    if (is_finished_) return report_;
+    open = session_;
+  }
+  if (!open) {
+    const uint64_t rows = unlogged_rows_.load(std::memory_order_relaxed);
+    return {.attempted = rows, .stored = 0, .dropped = rows, .sent = 0};
+  }
+  auto pending = start_finish(exit_code);
+  const FinishReport report =
+      collect_report(*open, pending ? std::move(*pending) : nullptr, deadline);
+  // From here on log() is a counted no-op.
+  session_id_.store(0, std::memory_order_relaxed);
+  open->quiesce();
+  const std::lock_guard lock(mutex_);
+  is_finished_ = true;
+  report_ = report;
+  return report_;
+}
+
+FinishReport RunCore::collect_report(Session& session, std::unique_ptr<PendingReply> pending,
+                                     int64_t deadline_ns) noexcept {
+  Error why{Code::kBackpressure, "the finish request could not be written"};
+  for (;;) {
+    const nanoseconds left(deadline_ns - shm::monotonic_ns());
+    if (pending != nullptr) {
+      Handle<FinishReport> handle(std::move(pending));
+      auto report = handle.wait(left);
+      if (report) return *report;
+      why = report.take_error();
+    }
+    if (left <= nanoseconds::zero() || why.code == Code::kTimeout) break;
+    // The service died under the request: see that there is one again, then ask it.
+    session.check_service();
+    ::usleep(20'000);
+    if (!session.is_service_there()) continue;
+    auto again = deliver({.kind = record::RequestKind::kFinish});
+    if (again) pending = std::move(*again);
+  }
+  refuse(std::move(why).in("finish: rows are committed but not known to be stored"));
+  return {.attempted = session.attempted_rows(),
+          .stored = session.service_words().stored_rows.load(std::memory_order_relaxed),
+          .dropped = session.dropped_rows(),
+          .sent = session.service_words().sent_rows.load(std::memory_order_relaxed)};
+}
+
+bool RunCore::should_stop() const noexcept {
+  const shm::ServiceWords* words = service_words_.load(std::memory_order_relaxed);
+  return words != nullptr && words->stop_requested.load(std::memory_order_relaxed) != 0;
+}
+
+void RunCore::say(const std::string& text) const noexcept {
+  if (spec_.settings.console == client::Console::kOff) return;
+  // One write, so that the lines of many ranks do not mix; stderr that is closed is nobody's error.
+  const std::string line = "ringlog: " + text + "\n";
+  [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+void RunCore::refuse(Error error) noexcept {
+  if (!has_spoken_.exchange(true, std::memory_order_relaxed)) {
+    say(error.message + " (further ones are only counted)");
+  }
+  const std::lock_guard lock(mutex_);
+  error_ = std::move(error);
+}
+
+Error RunCore::error() const {
+  const std::lock_guard lock(mutex_);
+  return error_;
+}
+
+void RunCore::on_process_exit(int status) noexcept {
+  const auto open = session();
+  if (open) open->record_exit(status);
+}
+
+void RunCore::before_fork() noexcept {
+  mutex_.lock();
+  if (session_) session_->lock_for_fork();
+}
+
+void RunCore::after_fork(bool is_child) noexcept {
+  if (session_) session_->unlock_after_fork(is_child);
+  if (is_child && session_) {
+    is_child_ = session_id() != 0;
+    spec_.parent_producer = session_->producer_id();
+    // The segment is not mapped here; unmapping its addresses could hit somebody else's memory, so
+    // the child keeps the parent's session for ever, untouched.
+    (void)*new std::shared_ptr<Session>(std::move(session_));
+    session_.reset();
+    service_words_.store(nullptr, std::memory_order_relaxed);
+    session_id_.store(0, std::memory_order_relaxed);
+  }
+  mutex_.unlock();
+}
+
+}  // namespace ringlog::detail

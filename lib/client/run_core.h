@@ -1,0 +1,125 @@
+#pragma once
+// RunCore: what stands behind a Run: settings, the session of this process, counters.
+//
+// Shared by the Run, its Rows and its handles.  Thread safe; see each member.  After fork() the child
+// finds itself without a session and opens one of its own on the first log().
+
+#include "client/session.h"
+#include "record/encode.h"
+
+#include <ringlog/run.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace ringlog::detail {
+
+// Keys of a Row handle.
+struct RowCore {
+  std::shared_ptr<RunCore> run;
+  size_t ordinal = 0;  // within the run, in this process
+  std::vector<std::string> keys;
+};
+
+class RunCore : public std::enable_shared_from_this<RunCore> {
+ public:
+  // A disabled run; an error code of kOk means it was asked for.
+  explicit RunCore(Error why, client::Console console = client::Console::kOff);
+  // Opens the run.  `worker`: 0 for the program itself, client::kExecWorker for `ringlog exec`.
+  static Result<std::shared_ptr<RunCore>> open(const Settings& settings, uint32_t worker);
+  static Run make_run(std::shared_ptr<RunCore> core);
+  ~RunCore();
+  RunCore(const RunCore&) = delete;
+  RunCore& operator=(const RunCore&) = delete;
+
+  // The hot path and its slow sides: run_log.cc.
+  void log_row(const RowCore& row, uint64_t step, std::span<const double> cells) noexcept;
+  void log_items(std::span<const Item> items, const LogOptions& options) noexcept;
+  // Puts a record that is not a row into this thread's ring, whatever it takes within the setting's
+  // time; what cannot be written is counted and said once.
+  void publish(const record::Words& words) noexcept;
+  Result<std::unique_ptr<PendingReply>> deliver(record::RequestSpec request) noexcept;
+
+  FinishReport finish(int exit_code, std::chrono::nanoseconds timeout) noexcept;
+  Result<std::unique_ptr<PendingReply>> start_finish(int exit_code) noexcept;
+
+  bool should_stop() const noexcept;
+  // The id of the open session; 0: none.  Relaxed: RingUse explains the protocol.
+  uint64_t session_id() const { return session_id_.load(std::memory_order_relaxed); }
+  std::shared_ptr<client::Session> session() const;
+  // A ring for this thread, attaching first in a forked child; nullptr when logging is off.
+  client::ThreadRing* find_ring() noexcept;
+  void count_unlogged() noexcept { unlogged_rows_.fetch_add(1, std::memory_order_relaxed); }
+  // Keeps `error` for Run::error() and says it on stderr the first time.
+  void refuse(Error error) noexcept;
+  Error error() const;
+  size_t next_row_ordinal() { return row_count_.fetch_add(1, std::memory_order_relaxed); }
+
+  const std::string& id() const { return id_; }
+  const std::string& name() const { return name_; }
+  const std::string& dir() const { return dir_; }
+  int32_t rank() const { return rank_; }
+  int32_t attempt() const { return attempt_; }
+
+  // Process-wide events; see process.h.
+  void on_process_exit(int status) noexcept;
+  void before_fork() noexcept;
+  void after_fork(bool is_child) noexcept;
+
+ private:
+  friend class RingUse;
+  void adopt(std::shared_ptr<client::Session> session);
+  std::shared_ptr<client::Session> attach_child() noexcept;
+  void say(const std::string& text) const noexcept;
+  std::byte* make_room(client::ThreadRing& ring, uint32_t bytes) noexcept;
+  bool write_record(client::ThreadRing& ring, const record::Words& words, uint8_t flags,
+                    uint64_t seq, std::chrono::nanoseconds timeout) noexcept;
+  bool write_request(client::ThreadRing& ring, const record::Words& words,
+                     const shm::Mailbox::Claim& claim) noexcept;
+  const record::RowTemplate* register_row(client::ThreadRing& ring, const RowCore& row) noexcept;
+  const record::RowTemplate* register_items(client::ThreadRing& ring,
+                                            std::span<const Item> items) noexcept;
+  bool log_template(client::ThreadRing& ring, std::span<const Item> items, uint64_t step,
+                    int64_t time_ns) noexcept;
+  void log_free(client::ThreadRing& ring, std::span<const Item> items, uint64_t step,
+                int64_t time_ns) noexcept;
+  void put_row(client::ThreadRing& ring, const record::RowTemplate& shape, uint64_t step,
+               int64_t time_ns, const uint64_t* bits) noexcept;
+  void note_step(uint64_t step) noexcept;
+  FinishReport collect_report(client::Session& session, std::unique_ptr<PendingReply> pending,
+                              int64_t deadline_ns) noexcept;
+
+  // Constant after open().
+  client::SessionSpec spec_;
+  std::string id_;
+  std::string name_;
+  std::string dir_;
+  int32_t rank_ = 0;
+  int32_t attempt_ = 0;
+  std::chrono::nanoseconds row_wait_{0};  // how long a full ring may hold a row up
+
+  std::atomic<uint64_t> session_id_{0};
+  std::atomic<const shm::ServiceWords*> service_words_{nullptr};
+  std::atomic<size_t> row_count_{0};
+  std::atomic<uint64_t> unlogged_rows_{0};
+  alignas(64) std::atomic<uint64_t> next_step_{0};
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<client::Session> session_;  // guarded by mutex_
+  Error error_;                               // guarded by mutex_
+  bool is_child_ = false;                     // guarded: a fork that has not attached yet
+  bool is_finished_ = false;                  // guarded
+  FinishReport report_;                       // guarded; valid when is_finished_
+  mutable std::atomic<bool> has_spoken_{false};
+};
+
+}  // namespace ringlog::detail
+
+namespace ringlog::client {
+// The worker number under which `ringlog exec` attaches beside the program it runs.
+inline constexpr uint32_t kExecWorker = 65535;
+}  // namespace ringlog::client

@@ -1,0 +1,286 @@
+// The hot path of RunCore: from a row in the caller's hands to a committed record in the ring.
+
+#include "client/ring_use.h"
+#include "client/run_core.h"
+#include "record/path.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace ringlog::client {
+
+thread_local ThreadRings t_rings;
+
+ThreadRings::~ThreadRings() {
+  for (const Entry& entry : entries) entry.session->return_ring(entry.ring);
+}
+
+}  // namespace ringlog::client
+
+namespace ringlog::detail {
+
+using client::Session;
+using client::ThreadRing;
+using record::RowTemplate;
+
+namespace {
+
+// How often a thread that logs looks whether the service is alive.
+constexpr int64_t kCheckEveryMs = 250;
+// Kinds are 16 bits; what no kind is left for travels as free rows.
+constexpr uint32_t kKindsMax = 60000;
+
+}  // namespace
+
+ThreadRing* RunCore::find_ring() noexcept {
+  client::ThreadRings& mine = client::t_rings;
+  mine.session_id = 0;
+  try {
+    std::shared_ptr<Session> open = session();
+    if (!open) open = attach_child();
+    if (!open) return nullptr;
+    // Sessions that are over give their place up; their memory goes with the last reference.
+    std::erase_if(mine.entries, [&](const auto& e) { return e.session.use_count() == 1; });
+    for (const auto& entry : mine.entries) {
+      if (entry.session == open) mine.ring = entry.ring;
+    }
+    const bool is_known = std::any_of(mine.entries.begin(), mine.entries.end(),
+                                      [&](const auto& e) { return e.session == open; });
+    if (!is_known) {
+      mine.ring = open->take_ring();
+      mine.entries.push_back({open, mine.ring});
+    }
+    mine.session_id = open->id();
+    return mine.ring;
+  } catch (const std::exception& e) {
+    refuse({Code::kIo, std::string("log: ") + e.what()});
+    return nullptr;
+  }
+}
+
+void RunCore::note_step(uint64_t step) noexcept {
+  // Only a counter; threads that log explicit steps at the same time agree on one of them.
+  if (next_step_.load(std::memory_order_relaxed) != step + 1) {
+    next_step_.store(step + 1, std::memory_order_relaxed);
+  }
+}
+
+std::byte* RunCore::make_room(ThreadRing& ring, uint32_t bytes) noexcept {
+  const std::shared_ptr<Session> open = session();
+  if (!open) return nullptr;
+  if (ring.is_stalled) {
+    std::byte* const at = ring.writer.try_reserve(bytes);
+    ring.is_stalled = at == nullptr;
+    if (ring.is_stalled) open->check_service();
+    return at;
+  }
+  std::byte* const at = open->reserve_or_wait(ring, bytes, row_wait_);
+  ring.is_stalled = at == nullptr;
+  return at;
+}
+
+void RunCore::put_row(ThreadRing& ring, const RowTemplate& shape, uint64_t step, int64_t time_ns,
+                      const uint64_t* bits) noexcept {
+  const uint64_t seq = ring.writer.take_seq();
+  std::byte* at = ring.is_stalled ? nullptr : ring.writer.try_reserve(shape.bytes);
+  if (at == nullptr) at = make_room(ring, shape.bytes);
+  if (at == nullptr) return ring.writer.count_drop();
+  record::write_row(at, shape, seq, step, time_ns, bits);
+  ring.writer.commit(shape.bytes);
+  if (const int64_t now_ms = time_ns / 1'000'000; now_ms >= ring.next_check_ms) {
+    ring.next_check_ms = now_ms + kCheckEveryMs;
+    if (const auto open = session()) open->check_service();
+  }
+}
+
+void RunCore::log_row(const RowCore& row, uint64_t step, std::span<const double> cells) noexcept {
+  const RingUse use(*this);
+  if (use.ring() == nullptr) return count_unlogged();
+  ThreadRing& ring = *use.ring();
+  if (cells.size() != row.keys.size()) {
+    ring.writer.take_seq();
+    ring.writer.count_drop();
+    return refuse({Code::kInvalidArgument, "row.log: " + std::to_string(cells.size()) +
+                                               " values for " + std::to_string(row.keys.size()) +
+                                               " keys; the row is dropped"});
+  }
+  const RowTemplate* shape = ring.templates.find_row(row.ordinal);
+  if (shape == nullptr) shape = register_row(ring, row);
+  if (shape != nullptr) {
+    put_row(ring, *shape, step, shm::realtime_ns(),
+            reinterpret_cast<const uint64_t*>(cells.data()));
+  } else {
+    ring.writer.take_seq();
+    ring.writer.count_drop();
+  }
+  note_step(step);
+}
+
+void RunCore::log_items(std::span<const Item> items, const LogOptions& options) noexcept {
+  const RingUse use(*this);
+  if (use.ring() == nullptr) return count_unlogged();
+  ThreadRing& ring = *use.ring();
+  const int64_t time_ns = options.time_ns ? *options.time_ns : shm::realtime_ns();
+  uint64_t step = 0;
+  if (options.step) {
+    step = *options.step;
+    note_step(step);
+  } else {
+    step = next_step_.fetch_add(1, std::memory_order_relaxed);
+  }
+  try {
+    if (!log_template(ring, items, step, time_ns)) log_free(ring, items, step, time_ns);
+  } catch (const std::exception& e) {
+    ring.writer.take_seq();
+    ring.writer.count_drop();
+    refuse({Code::kIo, std::string("log: ") + e.what()});
+  }
+}
+
+bool RunCore::log_template(ThreadRing& ring, std::span<const Item> items, uint64_t step,
+                           int64_t time_ns) noexcept {
+  // Rows of this many keys are patched on the stack; longer ones are rare and travel as free rows.
+  constexpr size_t kKeysMax = 512;
+  if (items.size() > kKeysMax) return false;
+  std::array<uint64_t, kKeysMax> bits;  // NOLINT: only the first items.size() words are used
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (!items[i].value.is_number()) return false;
+    bits[i] = items[i].value.bits();
+  }
+  const RowTemplate* shape = ring.templates.find(items);
+  if (shape == nullptr) shape = register_items(ring, items);
+  if (shape == nullptr) return false;
+  put_row(ring, *shape, step, time_ns, bits.data());
+  return true;
+}
+
+void RunCore::log_free(ThreadRing& ring, std::span<const Item> items, uint64_t step,
+                       int64_t time_ns) noexcept {
+  const uint64_t seq = ring.writer.take_seq();
+  if (Status s = record::check_items(items); !s) {
+    ring.writer.count_drop();
+    return refuse(std::move(s.take_error()).in("log: the row is dropped"));
+  }
+  const record::Words words = record::encode_free_row(step, time_ns, items);
+  if (!write_record(ring, words, shm::kFlagRow, seq, row_wait_)) ring.writer.count_drop();
+}
+
+namespace {
+
+schema::ColumnType column_type(Value::Type type) {
+  switch (type) {
+    case Value::Type::kInt64:
+      return schema::ColumnType::INT64;
+    case Value::Type::kUint64:
+      return schema::ColumnType::UINT64;
+    case Value::Type::kBool:
+      return schema::ColumnType::BOOL;
+    default:
+      return schema::ColumnType::FLOAT64;
+  }
+}
+
+std::string one_key_path(std::string_view key) {
+  std::string path;
+  record::append_key(path, key);
+  return path;
+}
+
+bool has_repeated_path(const std::vector<record::ColumnSpec>& columns) {
+  std::set<std::string_view> seen;
+  for (const auto& column : columns) {
+    if (!seen.insert(column.path).second) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+const RowTemplate* RunCore::register_items(ThreadRing& ring,
+                                           std::span<const Item> items) noexcept {
+  if (ring.templates.is_full() || ring.templates.next_kind() > kKindsMax) return nullptr;
+  std::vector<record::ColumnSpec> columns;
+  for (const Item& item : items) {
+    if (!record::check_key(item.key)) return nullptr;  // log_free() says why
+    columns.push_back({one_key_path(item.key), column_type(item.value.type())});
+  }
+  // A key that repeats is resolved by the service, which keeps the last one.
+  if (has_repeated_path(columns)) return nullptr;
+  const record::Words words =
+      record::encode_key_set(ring.templates.next_kind(), columns, shm::realtime_ns());
+  if (!write_record(ring, words, 0, ring.writer.next_seq(), row_wait_)) return nullptr;
+  return ring.templates.add(items);
+}
+
+const RowTemplate* RunCore::register_row(ThreadRing& ring, const RowCore& row) noexcept {
+  try {
+    if (ring.templates.next_kind() > kKindsMax) return nullptr;
+    std::vector<record::ColumnSpec> columns;
+    for (const std::string& key : row.keys) {
+      columns.push_back({one_key_path(key), schema::ColumnType::FLOAT64});
+    }
+    const record::Words words =
+        record::encode_key_set(ring.templates.next_kind(), columns, shm::realtime_ns());
+    if (!write_record(ring, words, 0, ring.writer.next_seq(), row_wait_)) return nullptr;
+    return ring.templates.add_row(row.ordinal, row.keys.size());
+  } catch (const std::exception& e) {
+    refuse({Code::kIo, std::string("row: ") + e.what()});
+    return nullptr;
+  }
+}
+
+bool RunCore::write_record(ThreadRing& ring, const record::Words& words, uint8_t flags,
+                           uint64_t seq, std::chrono::nanoseconds timeout) noexcept {
+  const auto open = session();
+  if (!open) return false;
+  if (shm::record_bytes(words.size() * 8) > shm::kRecordSizeMax) {
+    const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(timeout);
+    // Handing bytes over takes the service a moment even when nothing is full.
+    auto id = open->upload_blob(record::as_bytes(words),
+                                std::max(wait, std::chrono::milliseconds(1000)));
+    if (!id) {
+      refuse(std::move(id.take_error()).in("log: a large record is dropped"));
+      return false;
+    }
+    const record::Words reference =
+        record::encode_blob(*id, words.size() * 8, shm::realtime_ns());
+    return write_record(ring, reference, flags | shm::kFlagBlob, seq, timeout);
+  }
+  const uint32_t bytes = shm::record_bytes(words.size() * 8);
+  std::byte* const at = open->reserve_or_wait(ring, bytes, timeout);
+  if (at == nullptr) return false;
+  const shm::RecordHeader header{bytes, shm::kKindRecord, flags, 2, seq};
+  std::memcpy(at, &header, sizeof header);
+  std::memcpy(at + sizeof header, words.data(), words.size() * 8);
+  ring.writer.commit(bytes);
+  return true;
+}
+
+bool RunCore::write_request(ThreadRing& ring, const record::Words& words,
+                            const shm::Mailbox::Claim& claim) noexcept {
+  const auto open = session();
+  if (!open) return false;
+  const uint32_t bytes = shm::record_bytes(words.size() * 8);
+  std::byte* const at = open->reserve_or_wait(ring, bytes, row_wait_);
+  if (at == nullptr) return false;
+  const shm::RecordHeader header{bytes, shm::kKindRecord, shm::kFlagRequest, 2,
+                                 ring.writer.next_seq()};
+  std::memcpy(at, &header, sizeof header);
+  std::memcpy(at + sizeof header, words.data(), words.size() * 8);
+  open->mailbox().announce(claim, ring.index, ring.writer.position() + bytes);
+  ring.writer.commit(bytes);
+  ring.writer.ring();
+  return true;
+}
+
+void RunCore::publish(const record::Words& words) noexcept {
+  const RingUse use(*this);
+  if (use.ring() == nullptr) return;
+  const auto wait = std::max<std::chrono::nanoseconds>(row_wait_, std::chrono::seconds(1));
+  if (write_record(*use.ring(), words, 0, use.ring()->writer.next_seq(), wait)) return;
+  if (const auto open = session()) open->count_lost_record();
+  refuse({Code::kBackpressure, "a config, alert or console record could not be written in time"});
+}
+
+}  // namespace ringlog::detail

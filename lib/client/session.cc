@@ -1,0 +1,348 @@
+#include "client/session.h"
+
+#include "client/launch.h"
+#include "shm/futex.h"
+
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace ringlog::client {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+std::atomic<uint64_t> g_next_session_id{1};
+
+// The process's command line, for people who look at the run later.
+std::vector<std::string> command_line() {
+  std::vector<std::string> words;
+  auto text = shm::read_file("/proc/self/cmdline", 64 * 1024);
+  if (!text) return words;
+  for (size_t at = 0; at < text->size();) {
+    const size_t end = std::min(text->find('\0', at), text->size());
+    words.push_back(text->substr(at, end - at));
+    // Arguments are bytes; the schema's text is UTF-8.
+    for (char& c : words.back()) c = static_cast<unsigned char>(c) < 0x80 ? c : '?';
+    at = end + 1;
+  }
+  return words;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+template <typename List>
+void set_list(const std::vector<std::string>& from, List to) {
+  for (size_t i = 0; i < from.size(); ++i) to.set(static_cast<capnp::uint>(i), from[i].c_str());
+}
+
+void describe_producer(const SessionSpec& spec, schema::ProducerSpec::Builder out) {
+  out.setRank(spec.settings.rank);
+  out.setAttempt(spec.settings.attempt);
+  out.setWorker(spec.worker);
+  out.setParentProducer(spec.parent_producer);
+  out.setLocalRank(spec.settings.local_rank);
+  out.setWorldSize(spec.settings.world_size);
+  out.setRingBytes(spec.settings.ring_bytes);
+}
+
+void describe_run(const SessionSpec& spec, schema::RunSpec::Builder out) {
+  const ResolvedSettings& s = spec.settings;
+  out.setRunId(s.run_id.c_str());
+  out.setProject(s.project.c_str());
+  out.setRoot(s.dir.c_str());
+  out.setName(s.name.c_str());
+  out.setGroup(s.group.c_str());
+  set_list(s.tags, out.initTags(static_cast<capnp::uint>(s.tags.size())));
+  out.setNotes(s.notes.c_str());
+  out.setDurability(static_cast<uint8_t>(s.durability));
+  set_list(s.sinks, out.initSinks(static_cast<capnp::uint>(s.sinks.size())));
+  out.setHost(host_name().c_str());
+  const auto command = command_line();
+  set_list(command, out.initCommand(static_cast<capnp::uint>(command.size())));
+  out.setMode(s.mode.c_str());
+  describe_producer(spec, out.initProducer());
+}
+
+long membarrier(int command) { return ::syscall(SYS_membarrier, command, 0, 0); }
+
+}  // namespace
+
+Result<std::shared_ptr<Session>> Session::open(const SessionSpec& spec, milliseconds timeout) {
+  const int64_t deadline = shm::monotonic_ns() + int64_t{timeout.count()} * 1'000'000;
+  // More than once, because a service that was about to leave may close the connection on us.
+  for (;;) {
+    const milliseconds left((deadline - shm::monotonic_ns()) / 1'000'000);
+    auto control = connect_or_launch(spec.runtime_dir, left);
+    if (!control) return control.take_error();
+    auto session = attach(spec, std::move(*control), left);
+    if (session || session.error().code != Code::kServiceGone) return session;
+    if (shm::monotonic_ns() > deadline) return session;
+  }
+}
+
+Result<std::shared_ptr<Session>> Session::attach(const SessionSpec& spec,
+                                                 std::unique_ptr<ControlClient> control,
+                                                 milliseconds timeout) {
+  capnp::MallocMessageBuilder message;
+  auto request = message.initRoot<schema::ControlRequest>();
+  if (spec.parent_producer != 0) {
+    auto attach = request.initAttach();
+    attach.setRunId(spec.settings.run_id.c_str());
+    describe_producer(spec, attach.initProducer());
+  } else {
+    describe_run(spec, request.initInformInit());
+  }
+  auto answer = control->call(message, {}, timeout);
+  if (!answer) return answer.take_error();
+  auto reply = answer->reply();
+  if (!reply.isAttached() || answer->fds().size() != 2) {
+    return Error{Code::kCorrupt, "the service's answer to init is not one"};
+  }
+  auto segment = shm::ClientSegment::map(std::move(answer->fds()[0]));
+  if (!segment) return segment.take_error();
+  auto doorbell = shm::Doorbell::map(std::move(answer->fds()[1]));
+  if (!doorbell) return doorbell.take_error();
+  auto attached = reply.getAttached();
+  std::shared_ptr<Session> session(
+      new Session(spec, std::move(control), std::move(*segment), std::move(*doorbell)));
+  session->run_id_ = attached.getRunId().cStr();
+  session->run_name_ = attached.getName().cStr();
+  session->run_dir_ = attached.getDir().cStr();
+  session->segment_name_ = attached.getSegment().cStr();
+  session->notice_ = attached.getNotice().cStr();
+  session->next_step_ = attached.getNextStep();
+  capnp::MallocMessageBuilder start;
+  start.initRoot<schema::ControlRequest>().setInformStart(session->run_id_.c_str());
+  auto started = session->control_->call(start, {}, timeout);
+  if (!started) return started.take_error();
+  return session;
+}
+
+Session::Session(SessionSpec spec, std::unique_ptr<ControlClient> control,
+                 std::unique_ptr<shm::ClientSegment> segment,
+                 std::unique_ptr<shm::Doorbell> doorbell)
+    : spec_(std::move(spec)),
+      id_(g_next_session_id.fetch_add(1, std::memory_order_relaxed)),
+      segment_(std::move(segment)),
+      doorbell_(std::move(doorbell)),
+      mailbox_(segment_->slots()),
+      control_(std::move(control)),
+      epoch_(doorbell_->page().epoch.load(std::memory_order_relaxed)) {
+  membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+}
+
+ThreadRing* Session::make_ring(uint32_t index) {
+  shm::RingWriter writer(segment_->ring_producer(index), segment_->ring_consumer(index),
+                         segment_->ring_data(index), segment_->header().rings[index].capacity,
+                         doorbell_->page());
+  rings_[index] = std::make_unique<ThreadRing>(writer, index);
+  return rings_[index].get();
+}
+
+ThreadRing* Session::take_ring() {
+  const std::lock_guard lock(rings_mutex_);
+  if (!free_rings_.empty()) {
+    ThreadRing* ring = free_rings_.back();
+    free_rings_.pop_back();
+    return ring;
+  }
+  if (ring_count_ < shm::kSharedRing) return make_ring(ring_count_++);
+  if (!rings_[shm::kSharedRing]) make_ring(shm::kSharedRing);
+  return rings_[shm::kSharedRing].get();
+}
+
+void Session::return_ring(ThreadRing* ring) {
+  if (ring->is_shared) return;
+  const std::lock_guard lock(rings_mutex_);
+  free_rings_.push_back(ring);
+}
+
+std::byte* Session::reserve_or_wait(ThreadRing& ring, uint32_t bytes,
+                                    std::chrono::nanoseconds timeout) {
+  std::byte* at = ring.writer.try_reserve(bytes);
+  const int64_t deadline = shm::monotonic_ns() + timeout.count();
+  while (at == nullptr) {
+    check_service();
+    const int64_t left = deadline - shm::monotonic_ns();
+    if (left <= 0) break;
+    // In slices, so that a service that dies meanwhile is noticed and started again.
+    constexpr int64_t kSliceNs = 100'000'000;
+    at = ring.writer.wait_reserve(bytes, std::chrono::nanoseconds(std::min(left, kSliceNs)));
+  }
+  return at;
+}
+
+bool Session::is_heartbeat_fresh() const {
+  const shm::DoorbellPage& page = doorbell_->page();
+  return shm::monotonic_coarse_ms() - page.heartbeat_ms.load(std::memory_order_relaxed) <
+         shm::kServiceSilenceMs;
+}
+
+bool Session::is_service_there() {
+  if (is_heartbeat_fresh()) return true;
+  const std::lock_guard lock(control_mutex_);
+  return control_ != nullptr && control_->is_alive();
+}
+
+void Session::check_service() {
+  // A plain hint: a wrong answer costs one more look in 200 ms.
+  const uint32_t epoch = doorbell_->page().epoch.load(std::memory_order_relaxed);
+  const std::unique_lock lock(control_mutex_, std::try_to_lock);
+  if (!lock || (is_heartbeat_fresh() && epoch == epoch_)) return;
+  const int64_t now = shm::monotonic_coarse_ms();
+  if (now < next_repair_ms_) return;
+  constexpr int64_t kRepairPauseMs = 200;
+  next_repair_ms_ = now + kRepairPauseMs;
+  reconnect_locked();
+}
+
+void Session::reconnect_locked() {
+  if (control_ && control_->is_alive()) return;  // only slow, or stopped by somebody
+  control_.reset();
+  auto control = ControlClient::connect(spec_.runtime_dir);
+  if (!control) {
+    // Nobody can be told here; the next look tries again and finish() reports what is missing.
+    if (control.error().code == Code::kServiceGone) (void)launch_in_background(spec_.runtime_dir);
+    return;
+  }
+  control_ = std::move(*control);
+  epoch_ = doorbell_->page().epoch.load(std::memory_order_relaxed);
+  if (!segment_name_.empty()) return;  // the new service found the segment by its name
+  capnp::MallocMessageBuilder message;
+  message.initRoot<schema::ControlRequest>().initResume();
+  const int fd = segment_->fd();
+  if (!control_->call(message, std::span(&fd, 1), milliseconds(500))) control_.reset();
+}
+
+Result<ControlClient*> Session::control_locked(milliseconds timeout) {
+  if (control_ && control_->is_alive()) return control_.get();
+  const int64_t deadline = shm::monotonic_ns() + int64_t{timeout.count()} * 1'000'000;
+  while (!control_ && shm::monotonic_ns() < deadline) {
+    reconnect_locked();
+    // A service that is starting listens within some tens of milliseconds.
+    if (!control_) ::poll(nullptr, 0, 10);
+  }
+  if (!control_) return Error{Code::kServiceGone, "the service cannot be reached"};
+  return control_.get();
+}
+
+Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, milliseconds timeout) {
+  if (bytes.size() > shm::kBlobSizeMax) {
+    return Error{Code::kTooLarge, "a record of " + std::to_string(bytes.size()) + " bytes; " +
+                                      std::to_string(shm::kBlobSizeMax) + " are allowed"};
+  }
+  auto file = shm::create_memfd("ringlog-record");
+  if (!file) return file.take_error();
+  if (Status s = shm::write_all(file->get(), bytes, "record"); !s) return s.take_error();
+  ::fcntl(file->get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+  const std::lock_guard lock(control_mutex_);
+  auto control = control_locked(timeout);
+  if (!control) return control.take_error();
+  capnp::MallocMessageBuilder message;
+  auto blob = message.initRoot<schema::ControlRequest>().initBlob();
+  blob.setRunId(run_id_.c_str());
+  blob.setProducer(producer_id());
+  blob.setId(next_blob_id_);
+  blob.setSize(bytes.size());
+  const int fd = file->get();
+  auto answer = (*control)->call(message, std::span(&fd, 1), timeout);
+  if (!answer) {
+    // A connection with an answer still on its way cannot be used for the next question.
+    if (answer.error().code == Code::kTimeout) control_.reset();
+    return answer.take_error();
+  }
+  return next_blob_id_++;
+}
+
+Result<std::string> Session::fetch_reply(const shm::Mailbox::Claim& claim, milliseconds timeout) {
+  const std::lock_guard lock(control_mutex_);
+  auto control = control_locked(timeout);
+  if (!control) return control.take_error();
+  capnp::MallocMessageBuilder message;
+  auto fetch = message.initRoot<schema::ControlRequest>().initFetchReply();
+  fetch.setSlot(claim.slot);
+  fetch.setWord(claim.word);
+  auto answer = (*control)->call(message, {}, timeout);
+  if (!answer) return answer.take_error();
+  if (answer->fds().size() != 1) return Error{Code::kCorrupt, "the service sent no reply"};
+  auto size = shm::file_size(answer->fds()[0].get(), "reply");
+  if (!size) return size.take_error();
+  if (*size > shm::kBlobSizeMax) return Error{Code::kTooLarge, "the service's reply is too large"};
+  std::string bytes(*size, '\0');
+  if (Status s = shm::read_at(answer->fds()[0].get(), std::as_writable_bytes(std::span(bytes)), 0,
+                              "reply");
+      !s) {
+    return s.take_error();
+  }
+  return bytes;
+}
+
+uint64_t Session::attempted_rows() const {
+  const std::lock_guard lock(rings_mutex_);
+  uint64_t sum = 0;
+  for (const auto& ring : rings_) sum += ring ? ring->writer.next_seq() : 0;
+  return sum;
+}
+
+uint64_t Session::dropped_rows() const {
+  const std::lock_guard lock(rings_mutex_);
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < shm::kRingCount; ++i) {
+    if (rings_[i]) {
+      sum += segment_->ring_producer(i).dropped_rows.load(std::memory_order_relaxed);
+    }
+  }
+  return sum;
+}
+
+void Session::count_lost_record() {
+  segment_->producer().lost_records.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Session::quiesce() {
+  // ORDER busy: a thread stores busy, then reads the session's id; we changed the id before.  The
+  // barrier on all our threads makes either the new id visible to it or its busy visible to us.
+  if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0) ::poll(nullptr, 0, 1);
+  const int64_t deadline = shm::monotonic_ns() + 1'000'000'000;
+  const std::lock_guard lock(rings_mutex_);
+  for (const auto& ring : rings_) {
+    // ORDER busy: what the thread wrote before it left is visible to us.
+    while (ring && ring->busy.load(std::memory_order_acquire) != 0 &&
+           shm::monotonic_ns() < deadline) {
+      ::poll(nullptr, 0, 1);
+    }
+  }
+}
+
+void Session::record_exit(int exit_code) {
+  shm::ProducerWords& words = segment_->producer();
+  words.exit_code.store(exit_code, std::memory_order_relaxed);
+  // ORDER exit: publishes the code; the service reads the state with acquire.
+  words.exit_state.store(1, std::memory_order_release);
+  shm::ring_doorbell(doorbell_->page());
+  check_service();
+}
+
+void Session::lock_for_fork() {
+  control_mutex_.lock();
+  rings_mutex_.lock();
+}
+
+void Session::unlock_after_fork(bool is_child) {
+  if (is_child) control_.reset();
+  rings_mutex_.unlock();
+  control_mutex_.unlock();
+}
+
+}  // namespace ringlog::client

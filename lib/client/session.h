@@ -1,0 +1,154 @@
+#pragma once
+// Session: one process's attachment to one run: its segment, the rings of its threads, its mailbox
+// and its control connection.
+//
+// A Session is shared by the threads of a process and by the handles of its requests; it lives until
+// the last of them is gone, so that a late log() never touches unmapped memory.  After fork() the
+// child leaks its copy (the segment is not mapped there) and makes a session of its own.
+//
+// Thread safe unless a member says otherwise.
+
+#include "client/control_client.h"
+#include "client/settings_layers.h"
+#include "client/template_table.h"
+#include "shm/mailbox.h"
+#include "shm/ring.h"
+#include "shm/segment.h"
+
+#include <ringlog/result.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ringlog::client {
+
+// One ring and what belongs to its producer.  Used by one thread at a time, handed from thread to
+// thread through Session's free list; the shared one is used under `mutex`.
+struct ThreadRing {
+  ThreadRing(shm::RingWriter ring_writer, uint32_t ring_index)
+      : writer(ring_writer), index(ring_index), is_shared(ring_index == shm::kSharedRing) {}
+
+  shm::RingWriter writer;
+  const uint32_t index;
+  const bool is_shared;
+  std::mutex mutex;  // of the shared ring only
+  TemplateTable templates;
+  // ORDER busy: 1 while its thread is inside log(); see Session::quiesce().
+  std::atomic<uint32_t> busy{0};
+  // True after one full wait for room: rows are dropped at once until there is room again, so that a
+  // service that is gone costs one wait, not one wait a row.
+  bool is_stalled = false;
+  int64_t next_check_ms = 0;  // when to look at the service's heartbeat again (coarse clock)
+};
+
+// What a session is made from.
+struct SessionSpec {
+  ResolvedSettings settings;
+  std::string runtime_dir;
+  uint32_t worker = 0;           // 0: the rank itself; a number: a tool of this run
+  uint32_t parent_producer = 0;  // the producer this process was forked from; 0: none
+};
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  // Starts or finds the service, creates or joins the run, maps the segment.  Waits at most
+  // `timeout`.  Errors as try_init().
+  static Result<std::shared_ptr<Session>> open(const SessionSpec& spec,
+                                               std::chrono::milliseconds timeout);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Constant after open().
+  const std::string& run_id() const { return run_id_; }
+  const std::string& run_name() const { return run_name_; }
+  const std::string& run_dir() const { return run_dir_; }
+  const std::string& notice() const { return notice_; }
+  int32_t rank() const { return segment_->header().rank; }
+  int32_t attempt() const { return segment_->header().attempt; }
+  uint32_t producer_id() const { return segment_->header().producer_id; }
+  uint64_t next_step() const { return next_step_; }
+  const shm::ServiceWords& service_words() const { return segment_->service(); }
+  uint64_t id() const { return id_; }
+
+  // A ring for the calling thread: its own, a returned one, or the shared one.
+  ThreadRing* take_ring();
+  // From a thread that ends; the ring goes to the next thread that asks.
+  void return_ring(ThreadRing* ring);
+
+  // Reserves room for a record that must get through (config, alerts, requests): waits, with the
+  // service looked after, at most `timeout`.  The calling thread owns `ring`.  nullptr: no room.
+  std::byte* reserve_or_wait(ThreadRing& ring, uint32_t bytes, std::chrono::nanoseconds timeout);
+
+  // Looks whether the service lives and, at most once in 200 ms, does something about it: reconnects
+  // to a new one or starts one without waiting.  Never blocks longer than starting a process takes.
+  void check_service();
+  // True unless the service's heartbeat is old and its connection broken.
+  bool is_service_there();
+
+  // Hands the bytes of a record that is too large for a ring to the service.
+  //   kTooLarge, kServiceGone, kTimeout, kIo
+  Result<uint64_t> upload_blob(std::span<const std::byte> bytes, std::chrono::milliseconds timeout);
+  // Fetches a mailbox reply that did not fit its slot.
+  Result<std::string> fetch_reply(const shm::Mailbox::Claim& claim,
+                                  std::chrono::milliseconds timeout);
+
+  shm::Mailbox& mailbox() { return mailbox_; }
+
+  // Sum over all rings: rows attempted, rows dropped.  Exact once no thread logs.
+  uint64_t attempted_rows() const;
+  uint64_t dropped_rows() const;
+  void count_lost_record();
+
+  // Waits until no thread is inside log() any more, at most a second.  Threads that come later must
+  // already see that the session is closed.
+  void quiesce();
+  // Tells the service how this process ended; for exit handlers: one store, one doorbell.
+  void record_exit(int exit_code);
+  // Around fork(): holds the session's locks, so that the child finds them free and the state whole.
+  void lock_for_fork();
+  // In the child it also closes the connection it inherited, so that the parent's death is seen.
+  void unlock_after_fork(bool is_child);
+
+ private:
+  Session(SessionSpec spec, std::unique_ptr<ControlClient> control,
+          std::unique_ptr<shm::ClientSegment> segment, std::unique_ptr<shm::Doorbell> doorbell);
+  static Result<std::shared_ptr<Session>> attach(const SessionSpec& spec,
+                                                 std::unique_ptr<ControlClient> control,
+                                                 std::chrono::milliseconds timeout);
+  ThreadRing* make_ring(uint32_t index);
+  bool is_heartbeat_fresh() const;
+  void reconnect_locked();
+  Result<ControlClient*> control_locked(std::chrono::milliseconds timeout);
+
+  // Constant after open().
+  const SessionSpec spec_;
+  const uint64_t id_;  // unique in this process, never reused
+  std::unique_ptr<shm::ClientSegment> segment_;
+  std::unique_ptr<shm::Doorbell> doorbell_;
+  shm::Mailbox mailbox_;
+  std::string run_id_;
+  std::string run_name_;
+  std::string run_dir_;
+  std::string segment_name_;
+  std::string notice_;
+  uint64_t next_step_ = 0;
+
+  mutable std::mutex rings_mutex_;
+  std::array<std::unique_ptr<ThreadRing>, shm::kRingCount> rings_;  // guarded by rings_mutex_
+  std::vector<ThreadRing*> free_rings_;                             // guarded by rings_mutex_
+  uint32_t ring_count_ = 0;                                         // guarded by rings_mutex_
+
+  std::mutex control_mutex_;
+  std::unique_ptr<ControlClient> control_;  // guarded by control_mutex_
+  uint32_t epoch_;                          // of the service control_ leads to; guarded
+  int64_t next_repair_ms_ = 0;              // guarded by control_mutex_
+  uint64_t next_blob_id_ = 1;               // guarded by control_mutex_
+};
+
+}  // namespace ringlog::client
