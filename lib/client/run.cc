@@ -5,7 +5,6 @@
 
 #include <filesystem>
 #include <set>
-#include <stdexcept>
 
 namespace ringlog {
 
@@ -175,22 +174,15 @@ bool Run::ok() const noexcept { return core_->session_id() != 0; }
 Error Run::error() const { return core_->error(); }
 
 Result<Run> try_init(Settings settings) {
-  auto core = RunCore::open(settings, 0);
+  auto resolved = client::resolve_settings(client::argument_fields(settings));
+  if (!resolved) return std::move(resolved.take_error()).in("init: settings");
+  auto core = RunCore::open(std::move(*resolved), 0);
   if (!core) return std::move(core.take_error()).in("init");
   return RunCore::make_run(std::move(*core));
 }
 
 Run init(Settings settings) {
-  auto run = try_init(settings);
-  if (run) return std::move(*run);
-  // The settings that say how to fail may themselves be what is wrong; then the arguments count.
-  auto resolved = client::resolve_settings(settings);
-  const bool is_strict = resolved ? resolved->strict : settings.strict.value_or(false);
-  if (is_strict) throw std::runtime_error("ringlog: " + run.error().message);
-  const client::Console console =
-      resolved ? resolved->console
-               : (settings.console == "off" ? client::Console::kOff : client::Console::kAuto);
-  return RunCore::make_run(std::make_shared<RunCore>(run.take_error(), console));
+  return RunCore::make_run(RunCore::open_always(client::argument_fields(settings)));
 }
 
 }  // namespace ringlog

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <stdexcept>
 
 namespace ringlog::detail {
 
@@ -30,12 +31,11 @@ RunCore::RunCore(Error why, client::Console console) : error_(std::move(why)) {
   if (error_.code != Code::kOk) say("logging is disabled: " + error_.message);
 }
 
-Result<std::shared_ptr<RunCore>> RunCore::open(const Settings& settings, uint32_t worker) {
-  auto resolved = client::resolve_settings(settings);
-  if (!resolved) return std::move(resolved.take_error()).in("settings");
-  if (resolved->mode == "disabled") return std::make_shared<RunCore>(Error{});
+Result<std::shared_ptr<RunCore>> RunCore::open(client::ResolvedSettings settings,
+                                               uint32_t worker) {
+  if (settings.mode == "disabled") return std::make_shared<RunCore>(Error{});
   auto core = std::make_shared<RunCore>(Error{});
-  core->spec_ = {std::move(*resolved), client::runtime_dir(), worker, 0};
+  core->spec_ = {std::move(settings), client::runtime_dir(), worker, 0};
   const client::ResolvedSettings& s = core->spec_.settings;
   if (s.full_ring == FullRing::kWait) core->row_wait_ = milliseconds(s.full_ring_wait_ms);
   auto session = Session::open(core->spec_, kInitTimeout);
@@ -54,6 +54,29 @@ Result<std::shared_ptr<RunCore>> RunCore::open(const Settings& settings, uint32_
   }
   client::watch_process_events(core);
   return core;
+}
+
+std::shared_ptr<RunCore> RunCore::open_always(const client::SettingFields& arguments) {
+  auto settings = client::resolve_settings(arguments);
+  Error why;
+  client::Console console = client::Console::kAuto;
+  bool is_strict = false;
+  if (settings) {
+    console = settings->console;
+    is_strict = settings->strict;
+    auto core = open(std::move(*settings), 0);
+    if (core) return std::move(*core);
+    why = std::move(core.take_error()).in("init");
+  } else {
+    // The settings that say how to fail are themselves unusable; what the program said counts.
+    why = std::move(settings.take_error()).in("init: settings");
+    const auto strict = arguments.find("strict");
+    is_strict = strict != arguments.end() && strict->second == "true";
+    const auto said = arguments.find("console");
+    if (said != arguments.end() && said->second == "off") console = client::Console::kOff;
+  }
+  if (is_strict) throw std::runtime_error("ringlog: " + why.message);
+  return std::make_shared<RunCore>(std::move(why), console);
 }
 
 Run RunCore::make_run(std::shared_ptr<RunCore> core) { return Run(std::move(core)); }

@@ -30,7 +30,10 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // A disabled run; an error code of kOk means it was asked for.
   explicit RunCore(Error why, client::Console console = client::Console::kOff);
   // Opens the run.  `worker`: 0 for the program itself, client::kExecWorker for `ringlog exec`.
-  static Result<std::shared_ptr<RunCore>> open(const Settings& settings, uint32_t worker);
+  static Result<std::shared_ptr<RunCore>> open(client::ResolvedSettings settings, uint32_t worker);
+  // What init() does: a run in any case, a disabled one when it cannot be opened.  Throws
+  // std::runtime_error when the settings are strict.
+  static std::shared_ptr<RunCore> open_always(const client::SettingFields& arguments);
   static Run make_run(std::shared_ptr<RunCore> core);
   ~RunCore();
   RunCore(const RunCore&) = delete;

@@ -24,7 +24,7 @@ namespace {
 // One layer: fields as text, lists with one element a line, and where they came from.
 struct Layer {
   std::string source;  // "argument" or a file's path; variables name themselves
-  std::map<std::string, std::string> fields;
+  SettingFields fields;
 };
 
 constexpr std::string_view kFields[] = {
@@ -69,13 +69,15 @@ Layer environment_layer() {
   return layer;
 }
 
-Layer argument_layer(const Settings& s) {
-  Layer layer{.source = "argument", .fields = {}};
+}  // namespace
+
+SettingFields argument_fields(const Settings& s) {
+  SettingFields fields;
   const auto text = [&](const char* field, const std::string& value) {
-    if (!value.empty()) layer.fields[field] = value;
+    if (!value.empty()) fields[field] = value;
   };
   const auto number = [&](const char* field, const auto& value) {
-    if (value) layer.fields[field] = std::to_string(static_cast<int64_t>(*value));
+    if (value) fields[field] = std::to_string(static_cast<int64_t>(*value));
   };
   text("project", s.project);
   text("run_id", s.run_id);
@@ -87,17 +89,19 @@ Layer argument_layer(const Settings& s) {
   text("mode", s.mode);
   number("rank", s.rank);
   number("attempt", s.attempt);
-  if (s.ring_bytes != 0) layer.fields["ring_bytes"] = std::to_string(s.ring_bytes);
+  if (s.ring_bytes != 0) fields["ring_bytes"] = std::to_string(s.ring_bytes);
   constexpr std::string_view kFullRing[] = {"wait", "drop", "coalesce"};
-  if (s.full_ring) layer.fields["full_ring"] = kFullRing[static_cast<size_t>(*s.full_ring) % 3];
+  if (s.full_ring) fields["full_ring"] = kFullRing[static_cast<size_t>(*s.full_ring) % 3];
   number("full_ring_wait_ms", s.full_ring_wait_ms);
   constexpr std::string_view kDurability[] = {"committed", "stored", "synced", "sent"};
-  if (s.durability) layer.fields["durability"] = kDurability[static_cast<size_t>(*s.durability) % 4];
+  if (s.durability) fields["durability"] = kDurability[static_cast<size_t>(*s.durability) % 4];
   text("console", s.console);
-  if (s.strict) layer.fields["strict"] = *s.strict ? "true" : "false";
+  if (s.strict) fields["strict"] = *s.strict ? "true" : "false";
   text("sinks", lines(s.sinks));
-  return layer;
+  return fields;
 }
+
+namespace {
 
 std::string settings_file() {
   if (const char* dir = std::getenv("XDG_CONFIG_HOME"); dir != nullptr && *dir == '/') {
@@ -126,9 +130,6 @@ Result<Layer> file_layer() {
   try {
     for (const auto& [key, node] : toml::parse_file(layer.source)) {
       const std::string field(key.str());
-      if (std::find(std::begin(kFields), std::end(kFields), field) == std::end(kFields)) {
-        return Error{Code::kInvalidArgument, layer.source + ": there is no setting " + field};
-      }
       layer.fields[field] = toml_text(node);
     }
   } catch (const toml::parse_error& e) {
@@ -257,6 +258,9 @@ const std::map<std::string, Apply>& appliers() {
 Status apply_layer(const Layer& layer, ResolvedSettings& settings) {
   for (const auto& [field, value] : layer.fields) {
     const std::string source = layer.source.empty() ? variable_name(field) : layer.source;
+    if (!appliers().contains(field)) {
+      return Error{Code::kInvalidArgument, source + ": there is no setting " + field};
+    }
     if (const auto allowed = appliers().at(field)(settings, value)) {
       const std::string what = layer.source.empty() ? source : source + ": " + field;
       return Error{Code::kInvalidArgument,
@@ -302,7 +306,7 @@ void report_unknown_variables(ResolvedSettings& settings) {
 
 }  // namespace
 
-Result<ResolvedSettings> resolve_settings(const Settings& arguments) {
+Result<ResolvedSettings> resolve_settings(const SettingFields& arguments) {
   ResolvedSettings settings;
   auto file = file_layer();
   if (!file) return file.take_error();
@@ -310,7 +314,7 @@ Result<ResolvedSettings> resolve_settings(const Settings& arguments) {
   if (Status s = apply_layer(*file, settings); !s) return s.take_error();
   apply_launcher(settings);
   if (Status s = apply_layer(environment_layer(), settings); !s) return s.take_error();
-  if (Status s = apply_layer(argument_layer(arguments), settings); !s) return s.take_error();
+  if (Status s = apply_layer({"argument", arguments}, settings); !s) return s.take_error();
   report_unknown_variables(settings);
   std::error_code error;
   const std::filesystem::path dir = settings.dir.empty() ? "ringlog" : settings.dir;

@@ -45,7 +45,12 @@ struct ResolvedSettings {
   std::vector<std::string> notices{};
 };
 
+// The fields a program set, as text; lists have one element a line.
+using SettingFields = std::map<std::string, std::string>;
+SettingFields argument_fields(const Settings& arguments);
+
+// All layers, with `arguments` as the highest.
 //   kInvalidArgument  names the layer, the field, the value and what is allowed
-Result<ResolvedSettings> resolve_settings(const Settings& arguments);
+Result<ResolvedSettings> resolve_settings(const SettingFields& arguments);
 
 }  // namespace ringlog::client
