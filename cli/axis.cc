@@ -67,15 +67,20 @@ Range make_range(double low, double high) {
   return {low - half, high + half};
 }
 
-std::vector<Tick> make_ticks(const Range& range, size_t count) {
-  const double step =
-      nice_step((range.high - range.low) / static_cast<double>(std::max<size_t>(count, 1)));
-  const double first = std::ceil(range.low / step - 1e-9);
-  const double last = std::floor(range.high / step + 1e-9);
+std::vector<Tick> make_ticks(const Range& range, size_t count_max) {
+  const auto count_max_real = static_cast<double>(std::max<size_t>(count_max, 1));
+  double step = nice_step((range.high - range.low) / count_max_real);
+  double first = std::ceil(range.low / step - 1e-9);
+  double last = std::floor(range.high / step + 1e-9);
+  if (last - first + 1 > count_max_real) {
+    // Both ends happen to be ticks: one too many.
+    step = nice_step(step * 1.5);
+    first = std::ceil(range.low / step - 1e-9);
+    last = std::floor(range.high / step + 1e-9);
+  }
   const double largest = std::max(std::abs(first), std::abs(last)) * step;
   std::vector<Tick> ticks;
-  // A nice step is never smaller than the asked one, so this ends after `count` ticks and one more.
-  for (size_t i = 0; i <= count + 1; ++i) {
+  for (size_t i = 0; i < count_max; ++i) {
     const double multiple = first + static_cast<double>(i);
     if (multiple > last) break;
     const double value = multiple * step;

@@ -23,8 +23,8 @@ struct Tick {
   double value = 0;
   std::string label;
 };
-// About `count` ticks (at least two where the range allows) at multiples of 1, 2 or 5 × 10^n, with
-// labels that differ from each other: "0.05", "1.5", "20k", "3M", "1.2e-07".
-std::vector<Tick> make_ticks(const Range& range, size_t count);
+// As many ticks as there are up to `count_max`, at multiples of 1, 2 or 5 × 10^n, with labels that
+// differ from each other: "0.05", "1.5", "20k", "3M", "1.2e-07".
+std::vector<Tick> make_ticks(const Range& range, size_t count_max);
 
 }  // namespace ringlog::cli

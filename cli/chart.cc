@@ -17,10 +17,10 @@ namespace {
 constexpr size_t kPlotLinesMin = 3;
 constexpr size_t kPlotColumnsMin = 16;
 constexpr size_t kLegendLinesMax = 3;
-constexpr std::array<Ink, 12> kInks = {
-    Ink::kCyan,       Ink::kYellow,       Ink::kMagenta,   Ink::kGreen,
-    Ink::kBlue,       Ink::kRed,          Ink::kBrightCyan, Ink::kBrightYellow,
-    Ink::kBrightMagenta, Ink::kBrightGreen, Ink::kBrightBlue, Ink::kBrightRed};
+constexpr std::array<Ink, 12> kInks = {Ink::kCyan,        Ink::kYellow,       Ink::kMagenta,
+                                       Ink::kGreen,       Ink::kBlue,         Ink::kRed,
+                                       Ink::kBrightCyan,  Ink::kBrightYellow, Ink::kBrightMagenta,
+                                       Ink::kBrightGreen, Ink::kBrightBlue,   Ink::kBrightRed};
 
 Ink ink_of(size_t curve) { return kInks[curve % kInks.size()]; }
 
@@ -91,7 +91,8 @@ size_t ChartDrawing::label_columns() const {
 }
 
 std::string ChartDrawing::title(const Extent& extent) const {
-  std::string facts = "min " + format_number(extent.y_low) + "  max " + format_number(extent.y_high);
+  std::string facts =
+      "min " + format_number(extent.y_low) + "  max " + format_number(extent.y_high);
   if (chart_.curves.size() == 1) {
     const std::optional<double> last = last_value(chart_.curves[0]);
     if (last) facts = "last " + format_number(*last) + "  " + facts;
@@ -109,9 +110,9 @@ std::vector<std::string> ChartDrawing::legend() const {
   size_t width = 0;
   for (size_t i = 0; i < chart_.curves.size(); ++i) {
     const std::optional<double> last = last_value(chart_.curves[i]);
-    const std::string text =
-        " " + chart_.curves[i].label + " " + (last ? format_number(*last) : std::string("-"));
-    const size_t entry = display_width(text) + 1;
+    const std::string text = chart_.curves[i].label + " " + (last ? format_number(*last) : "-");
+    const std::string sample = style_.has_colour ? paint(style_, ink_of(i), glyphs_.sample) : "";
+    const size_t entry = display_width(text) + (style_.has_colour ? 2 : 0);
     const bool fits = !lines.empty() && width + 2 + entry <= size_.width;
     if (!fits && lines.size() == kLegendLinesMax) {
       lines.push_back("and " + std::to_string(chart_.curves.size() - i) + " more");
@@ -119,7 +120,7 @@ std::vector<std::string> ChartDrawing::legend() const {
     }
     if (!fits) lines.emplace_back();
     width = (fits ? width + 2 : 0) + entry;
-    lines.back() += (fits ? "  " : "") + paint(style_, ink_of(i), glyphs_.sample) + text;
+    lines.back() += (fits ? "  " : "") + sample + (style_.has_colour ? " " : "") + text;
   }
   return lines;
 }
@@ -145,8 +146,8 @@ void ChartDrawing::draw_curve(PlotCanvas& canvas, size_t index) const {
   }
 }
 
-// What stands right of each line: the short labels of the curves that end there, each as near to its
-// end as the ones before left room for.
+// What stands right of each line: the short labels of the curves that end there, each as near to
+// its end as the ones before left room for.
 std::vector<std::string> ChartDrawing::end_labels(size_t lines) const {
   std::vector<std::string> labels(lines);
   if (!labels_curves()) return labels;
@@ -169,8 +170,8 @@ std::vector<std::string> ChartDrawing::end_labels(size_t lines) const {
 }
 
 std::string ChartDrawing::x_axis(const std::string& margin, size_t columns) const {
-  // A tick for every 14 columns leaves room for its label.
-  const std::vector<Tick> ticks = make_ticks(x_, std::max<size_t>(columns / 14, 1));
+  // A tick for every 12 columns leaves room for its label.
+  const std::vector<Tick> ticks = make_ticks(x_, columns / 12 + 1);
   std::vector<std::string_view> line(columns, glyphs_.x_line);
   std::string labels(margin.size() + 1 + columns, ' ');
   size_t free_from = 0;
@@ -201,7 +202,7 @@ std::string ChartDrawing::draw() {
   const size_t around = 3 + legend.size();  // title, axis, its labels
   const size_t lines = std::max(size_.height, around + kPlotLinesMin) - around;
 
-  const std::vector<Tick> ticks = make_ticks(y_, std::max<size_t>(lines / 4, 2));
+  const std::vector<Tick> ticks = make_ticks(y_, lines / 3 + 1);
   size_t margin = 0;
   for (const Tick& tick : ticks) margin = std::max(margin, tick.label.size());
   ++margin;

@@ -8,8 +8,8 @@
 //      └┬──────────┬
 //       0         500
 //
-// Values of one thread.  Minimum and maximum of every point are drawn, so a spike of one row among a
-// million stays visible.
+// Values of one thread.  Minimum and maximum of every point are drawn, so a spike of one row among
+// a million stays visible.
 
 #include <cstddef>
 #include <string>

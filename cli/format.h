@@ -32,7 +32,8 @@ std::string signal_name(int signal);
 std::string printable(std::string_view text);
 // Terminal columns that `text` takes: wide characters two, combining ones none.
 size_t display_width(std::string_view text);
-// `text` cut to at most `width` columns; the last one (two in ASCII) says that something is missing.
+// `text` cut to at most `width` columns; the last one (two in ASCII) says that something is
+// missing.
 std::string shorten(std::string_view text, size_t width, bool is_ascii);
 
 }  // namespace ringlog::cli

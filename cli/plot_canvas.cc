@@ -33,8 +33,8 @@ void PlotCanvas::set(Dot dot, Ink ink) {
   const size_t from_top = dots_y() - 1 - y;
   Cell& cell = cells_[from_top / dots_per_line_ * columns_ + x / dots_per_column_];
   const size_t sub_line = from_top % dots_per_line_;
-  const uint8_t bit =
-      is_ascii_ ? static_cast<uint8_t>(1 << sub_line) : kBrailleBits[x % dots_per_column_][sub_line];
+  const uint8_t bit = is_ascii_ ? static_cast<uint8_t>(1 << sub_line)
+                                : kBrailleBits[x % dots_per_column_][sub_line];
   cell.bits = cell.bits | bit;
   cell.ink = ink;
 }

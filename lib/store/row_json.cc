@@ -20,8 +20,8 @@ constexpr size_t kShapesMax = 256;
 // The longest text std::to_chars makes of a double is 24 characters, of an integer 20.
 constexpr size_t kNumberSizeMax = 32;
 
-constexpr std::array<std::string_view, 6> kReservedKeys = {"_rank", "_attempt", "_worker",
-                                                           "_seq",  "_step",    "_timestamp"};
+constexpr std::array<std::string_view, 6> kRowFields = {"_rank", "_attempt", "_worker",
+                                                        "_seq",  "_step",    "_timestamp"};
 
 template <typename Integer>
 void append_integer(std::string& out, Integer value) {
@@ -115,12 +115,8 @@ std::vector<Leaf> leaves_of(const RowView& row) {
   return kept;
 }
 
-bool is_reserved(std::string_view key) {
-  return std::find(kReservedKeys.begin(), kReservedKeys.end(), key) != kReservedKeys.end();
-}
-
 void append_key(std::string& out, const std::string& key, bool is_top_level) {
-  append_json(out, is_top_level && is_reserved(key) ? "_" + key : key);
+  append_json(out, is_top_level && is_row_field(key) ? "_" + key : key);
   out += ':';
 }
 
@@ -244,6 +240,10 @@ void append_json_seconds(std::string& out, int64_t time_ns) {
   size_t size = fraction.size();
   while (size > 2 && fraction[size - 1] == '0') --size;
   out.append(fraction.data(), size);
+}
+
+bool is_row_field(std::string_view key) {
+  return std::find(kRowFields.begin(), kRowFields.end(), key) != kRowFields.end();
 }
 
 const RowJson::Shape& RowJson::shape_of(const RowView& row) {

@@ -3,11 +3,11 @@
 //
 //   {"_rank":0,"_attempt":0,"_seq":7,"_step":7,"_timestamp":1724325791.25,"loss":0.1,"opt":{"lr":1.0}}
 //
-// Every number reads back bit-exactly and shows its type: an integer has neither point nor exponent,
-// a float64 always has one (5.0, 1e+300, -0.0); NaN, Infinity and -Infinity are bare words, and a
-// NaN's payload is not kept.  _timestamp has all its nanoseconds.  _worker is there when it is not 0.
-// Keys of nested objects are objects again; a key that contains a dot stays one key.  A metric that
-// has one of the names above gets another underscore in front.
+// Every number reads back bit-exactly and shows its type: an integer has neither point nor
+// exponent, a float64 always has one (5.0, 1e+300, -0.0); NaN, Infinity and -Infinity are bare
+// words, and a NaN's payload is not kept.  _timestamp has all its nanoseconds.  _worker is there
+// when it is not 0. Keys of nested objects are objects again; a key that contains a dot stays one
+// key.  A metric that has one of the names above gets another underscore in front.
 //
 // The functions append to a string of the caller and touch nothing else: safe from any thread.
 
@@ -36,6 +36,9 @@ void append_json(std::string& out, const Tree& tree);
 void append_json_cell(std::string& out, ColumnType type, uint64_t bits);
 // Nanoseconds as seconds with as many decimals as it takes, at least one.
 void append_json_seconds(std::string& out, int64_t time_ns);
+
+// True for the names of a row's own fields: _rank, _attempt, _worker, _seq, _step, _timestamp.
+bool is_row_field(std::string_view key);
 
 // Writes the rows of one run.  One thread at a time; keeps a few kilobytes for each key set.
 class RowJson {

@@ -1,0 +1,78 @@
+// export: all rows of a run for other tools.
+
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/csv.h"
+#include "cli/format.h"
+#include "cli/target_file.h"
+#include "store/row_json.h"
+
+namespace ringlog::cli {
+
+namespace {
+
+Status write_jsonl(store::RunReader& reader, Output& out, uint64_t& rows) {
+  store::RowJson json;
+  Status written = Done{};
+  auto visited = reader.for_each_row({}, [&](const store::RowView& row) {
+    written = json.append(row, out.buffer());
+    out.buffer() += '\n';
+    out.spill();
+    return written && out.is_open();
+  });
+  if (!written) return written;
+  if (!visited) return visited.take_error();
+  rows = *visited;
+  return Done{};
+}
+
+Status write_csv(store::RunReader& reader, Output& out, uint64_t& rows) {
+  auto csv = CsvWriter::create(reader);
+  if (!csv) return csv.take_error();
+  csv->append_header(out.buffer());
+  Status written = Done{};
+  auto visited = reader.for_each_row({}, [&](const store::RowView& row) {
+    written = csv->append(row, out.buffer());
+    out.spill();
+    return written && out.is_open();
+  });
+  if (!written) return written;
+  if (!visited) return visited.take_error();
+  rows = *visited;
+  return Done{};
+}
+
+Status write_rows(store::RunReader& reader, ExportFormat format, Output& out, uint64_t& rows) {
+  return format == ExportFormat::kCsv ? write_csv(reader, out, rows)
+                                      : write_jsonl(reader, out, rows);
+}
+
+Status write_file(store::RunReader& reader, const ExportOptions& options, uint64_t& rows) {
+  auto file = TargetFile::create(options.path);
+  if (!file) return file.take_error();
+  Output out(file->fd(), options.path);
+  Status read = write_rows(reader, options.format, out, rows);
+  out.flush();
+  // A full disk is why reading was given up, so it is named first.
+  if (Status s = out.status(); !s) return s;
+  if (!read) return read;
+  return file->publish();
+}
+
+}  // namespace
+
+int run_export(Context& context, const ExportOptions& options) {
+  auto run = open_run(context, options.run);
+  if (!run) return fail(run.error());
+  uint64_t rows = 0;
+  if (options.path.empty() || options.path == "-") {
+    const Status written = write_rows(*run->reader, options.format, context.out, rows);
+    return written ? kExitOk : fail(written.error());
+  }
+  if (Status s = write_file(*run->reader, options, rows); !s) return fail(s.error());
+  say(fmt::format("{} in {}", format_plural(rows, "row"), printable(options.path)));
+  return kExitOk;
+}
+
+}  // namespace ringlog::cli

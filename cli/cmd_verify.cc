@@ -1,0 +1,132 @@
+// verify: the loss ledger of a run, from reading every sequence number in its store.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/producers.h"
+#include "cli/table.h"
+#include "client/run_core.h"
+
+namespace ringlog::cli {
+
+namespace {
+
+using store::LedgerEntry;
+
+struct Totals {
+  uint64_t attempted = 0;
+  uint64_t stored = 0;
+  uint64_t dropped = 0;
+  uint64_t missing = 0;
+  uint64_t duplicated = 0;
+  bool is_ok() const { return missing == 0 && duplicated == 0; }
+};
+
+Totals total_of(const std::vector<LedgerEntry>& ledger) {
+  Totals totals;
+  for (const LedgerEntry& entry : ledger) {
+    totals.attempted += entry.attempted;
+    totals.stored += entry.stored;
+    totals.dropped += entry.dropped;
+    totals.missing += entry.missing;
+    totals.duplicated += entry.duplicated;
+  }
+  return totals;
+}
+
+// In the order of every table, without `ringlog exec`, which keeps output and never logs a row.
+std::vector<LedgerEntry> rows_ledger(std::vector<LedgerEntry> ledger) {
+  std::erase_if(ledger, [](const LedgerEntry& entry) {
+    return entry.producer.worker == client::kExecWorker && entry.attempted == 0 && entry.ok();
+  });
+  std::sort(ledger.begin(), ledger.end(), [](const LedgerEntry& a, const LedgerEntry& b) {
+    return std::tie(a.producer.rank, a.producer.attempt, a.producer.worker, a.producer.producer) <
+           std::tie(b.producer.rank, b.producer.attempt, b.producer.worker, b.producer.producer);
+  });
+  return ledger;
+}
+
+Json document_of(const OpenRun& run, const std::vector<LedgerEntry>& ledger, bool is_ok) {
+  Json producers = Json::array();
+  for (const LedgerEntry& entry : ledger) {
+    producers.push_back({{"rank", entry.producer.rank},
+                         {"attempt", entry.producer.attempt},
+                         {"worker", entry.producer.worker},
+                         {"pid", entry.producer.pid},
+                         {"attempted", entry.attempted},
+                         {"stored", entry.stored},
+                         {"dropped", entry.dropped},
+                         {"missing", entry.missing},
+                         {"duplicated", entry.duplicated},
+                         {"state", entry.producer.state}});
+  }
+  return {{"run", run.place.run_id},
+          {"ok", is_ok},
+          {"producers", std::move(producers)},
+          {"damage", run.reader->damage()}};
+}
+
+Table::Cell count_cell(uint64_t count, Ink ink_if_any) {
+  return {format_count(count), count == 0 ? Ink::kPlain : ink_if_any};
+}
+
+std::string table_of(const std::vector<LedgerEntry>& ledger, const Style& style) {
+  constexpr auto kRight = Table::Align::kRight;
+  Table table({{"RANK"},
+               {"ATTEMPT", kRight},
+               {"PID", kRight},
+               {"STATE"},
+               {"ATTEMPTED", kRight},
+               {"STORED", kRight},
+               {"DROPPED", kRight},
+               {"MISSING", kRight},
+               {"DOUBLE", kRight}});
+  for (const LedgerEntry& entry : ledger) {
+    table.add({{producer_label(entry.producer)},
+               {std::to_string(entry.producer.attempt)},
+               {std::to_string(entry.producer.pid)},
+               {printable(entry.producer.state), state_ink(entry.producer.state)},
+               {format_count(entry.attempted)},
+               {format_count(entry.stored)},
+               count_cell(entry.dropped, Ink::kYellow),
+               count_cell(entry.missing, Ink::kRed),
+               count_cell(entry.duplicated, Ink::kRed)});
+  }
+  return table.render(style);
+}
+
+std::string verdict_of(const Totals& totals, const Style& style) {
+  const std::string counts =
+      fmt::format("{} attempted, {} stored, {} dropped", format_plural(totals.attempted, "row"),
+                  format_count(totals.stored), format_count(totals.dropped));
+  if (totals.is_ok()) {
+    return fmt::format("{}: {}, none missing, none double\n", paint(style, Ink::kGreen, "ok"),
+                       counts);
+  }
+  return fmt::format("{}: {}, {} missing, {} double\n", paint(style, Ink::kRed, "NOT OK"), counts,
+                     format_count(totals.missing), format_count(totals.duplicated));
+}
+
+}  // namespace
+
+int run_verify(Context& context, const VerifyOptions& options) {
+  auto run = open_run(context, options.run);
+  if (!run) return fail(run.error());
+  auto entries = run->reader->ledger();
+  if (!entries) return fail(entries.error());
+  const std::vector<LedgerEntry> ledger = rows_ledger(*std::move(entries));
+  const Totals totals = total_of(ledger);
+  if (context.is_json) {
+    print_json(context, document_of(*run, ledger, totals.is_ok()));
+  } else {
+    context.out.write(table_of(ledger, context.style));
+    context.out.write(verdict_of(totals, context.style));
+  }
+  return totals.is_ok() ? kExitOk : kExitFailed;
+}
+
+}  // namespace ringlog::cli

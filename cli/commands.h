@@ -1,0 +1,87 @@
+#pragma once
+// The commands, one file each (cmd_*.cc): what they are told and what they answer.
+//
+// Each takes the context and its own options, writes data to context.out and messages to standard
+// error, and returns the exit code: 0 ok, 1 failed, 2 usage.
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/context.h"
+
+namespace ringlog::cli {
+
+struct LsOptions {
+  size_t count_max = 0;  // 0: all
+};
+int run_ls(Context& context, const LsOptions& options);
+
+struct ShowOptions {
+  std::string run;
+  bool is_whole = false;  // long sections are not cut
+};
+int run_show(Context& context, const ShowOptions& options);
+
+struct TailOptions {
+  std::string run;
+  size_t row_count = 10;
+  bool is_following = false;
+  std::vector<int32_t> ranks{};  // empty: all
+};
+int run_tail(Context& context, const TailOptions& options);
+
+struct PlotOptions {
+  std::string run;
+  std::vector<std::string> metrics;
+  std::vector<int32_t> ranks{};  // empty: all
+  uint64_t step_begin = 0;
+  uint64_t step_last = std::numeric_limits<uint64_t>::max();
+  size_t width = 0;   // 0: of the terminal
+  size_t height = 0;  // of each plot; 0: so that all fit the terminal
+  bool is_ascii = false;
+};
+int run_plot(Context& context, const PlotOptions& options);
+
+enum class ExportFormat { kJsonl, kCsv };
+struct ExportOptions {
+  std::string run;
+  ExportFormat format = ExportFormat::kJsonl;
+  std::string path{};  // empty or "-": standard output
+};
+int run_export(Context& context, const ExportOptions& options);
+
+struct VerifyOptions {
+  std::string run;
+};
+int run_verify(Context& context, const VerifyOptions& options);
+
+int run_service_start(Context& context);
+int run_service_stop(Context& context);
+int run_service_status(Context& context);
+
+struct DoctorOptions {
+  std::string run{};  // empty: the machine only
+};
+int run_doctor(Context& context, const DoctorOptions& options);
+
+struct ExecOptions {
+  std::vector<std::string> command;
+};
+int run_exec(Context& context, const ExecOptions& options);
+
+struct RmOptions {
+  std::string run;
+  bool is_forced = false;  // asks nothing
+};
+int run_rm(Context& context, const RmOptions& options);
+
+struct StopOptions {
+  std::string run;
+};
+int run_stop(Context& context, const StopOptions& options);
+
+}  // namespace ringlog::cli

@@ -1,0 +1,87 @@
+#include "cli/context.h"
+
+#include <langinfo.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "cli/service.h"
+#include "client/settings_layers.h"
+
+namespace ringlog::cli {
+
+namespace {
+
+// A service that does not store within this time is busy or stopped; what it stored is shown then.
+constexpr std::chrono::milliseconds kBarrierWait{500};
+
+bool is_set(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && *value != '\0';
+}
+
+}  // namespace
+
+Style detect_style(int fd) {
+  Style style;
+  const char* term = std::getenv("TERM");
+  const bool is_dumb = term == nullptr || std::strcmp(term, "dumb") == 0;
+  style.is_terminal = ::isatty(fd) == 1;
+  style.has_colour = style.is_terminal && !is_dumb && !is_set("NO_COLOR");
+  // A file or a pipe has no TERM of its own; only the locale counts there.
+  const bool is_utf8 = std::strcmp(::nl_langinfo(CODESET), "UTF-8") == 0;
+  style.is_ascii = !is_utf8 || (is_dumb && term != nullptr);
+  winsize size{};
+  if (style.is_terminal && ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+    style.width = size.ws_col;
+    style.height = size.ws_row > 0 ? size.ws_row : style.height;
+  }
+  return style;
+}
+
+Result<std::string> find_root(const std::string& argument) {
+  if (!argument.empty()) {
+    std::error_code error;
+    const auto path = std::filesystem::absolute(argument, error);
+    return error ? argument : path.lexically_normal().string();
+  }
+  auto settings = client::resolve_settings({});
+  if (!settings) return settings.take_error();
+  return settings->dir;
+}
+
+void say(std::string_view message) {
+  std::fprintf(stderr, "ringlog: %.*s\n", static_cast<int>(message.size()), message.data());
+}
+
+int fail(const Error& error) {
+  say(error.message);
+  return kExitFailed;
+}
+
+void print_json(Context& context, const Json& document) { context.out.write(json_text(document)); }
+
+Result<OpenRun> open_run(const Context& context, const std::string& name) {
+  OpenRun run;
+  auto place = store::resolve_run(context.root, name);
+  if (!place) return place.take_error();
+  run.place = *std::move(place);
+  if (auto service = find_service()) {
+    // Failing is no error: the store can be read whatever the service does.
+    const auto live = query_runs(*service, run.place.run_id, true, kBarrierWait);
+    run.is_live = live && !live->empty();
+  }
+  auto reader = store::RunReader::open(run.place.dir);
+  if (!reader) return reader.take_error();
+  run.reader = *std::move(reader);
+  for (const std::string& line : run.reader->damage()) say("warning: " + line);
+  return run;
+}
+
+}  // namespace ringlog::cli

@@ -1,0 +1,59 @@
+#pragma once
+// Context: what every command is handed: where runs are, how to print, and how to fail.
+//
+// Made once in main(); used by one thread.
+
+#include <ringlog/result.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cli/json.h"
+#include "cli/output.h"
+#include "cli/style.h"
+#include "store/reader.h"
+#include "store/runs.h"
+
+namespace ringlog::cli {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+struct Context {
+  std::string root;  // absolute path of the folder that holds the runs
+  Style style;       // of standard output
+  bool is_json = false;
+  Output& out;  // standard output
+};
+
+// What the terminal on `fd` can show: NO_COLOR, TERM and the locale decide.
+Style detect_style(int fd);
+
+// The root folder: `argument` (of --dir) if there is one, else the setting `dir` of all layers.
+//   kInvalidArgument  a setting that cannot be used
+Result<std::string> find_root(const std::string& argument);
+
+// Messages for people, on standard error.
+void say(std::string_view message);
+// Says the error; the exit code for it.
+int fail(const Error& error);
+
+// Prints a document on standard output.
+void print_json(Context& context, const Json& document);
+
+struct OpenRun {
+  store::RunPlace place;
+  std::unique_ptr<store::RunReader> reader;
+  // The service has the run open; otherwise what the store says about its state is final, or the
+  // service died.
+  bool is_live = false;
+};
+// The run that the user named, opened for reading.  When the running service has it open,
+// everything committed before this call is in the view; waits at most half a second for that.  Says
+// on standard error what of the store is damaged.  Errors as store::resolve_run and
+// RunReader::open.
+Result<OpenRun> open_run(const Context& context, const std::string& name);
+
+}  // namespace ringlog::cli
