@@ -117,29 +117,47 @@ std::shared_ptr<Session> RunCore::attach_child() noexcept {
   return session_;
 }
 
-Result<std::unique_ptr<PendingReply>> RunCore::deliver(record::RequestSpec request) noexcept {
-  const RingUse use(*this);
-  if (use.ring() == nullptr) return Error{Code::kDisabled, "this run does not log"};
-  const auto open = session();
-  if (!open) return Error{Code::kDisabled, "this run does not log"};
-  auto claim = open->mailbox().claim();
-  if (!claim) return claim.take_error();
-  request.slot = claim->slot;
-  request.word = claim->word;
-  if (write_request(*use.ring(), record::encode_request(request, shm::realtime_ns()), *claim)) {
-    return std::unique_ptr<PendingReply>(new client::MailboxReply(open, *claim));
+// Turns logging off for all threads, then writes what has to come last.  False: there is no session.
+bool RunCore::close(int exit_code) noexcept {
+  const std::shared_ptr<Session> open = session();
+  client::ThreadRing* const ring = open ? find_ring() : nullptr;
+  if (ring == nullptr) return false;
+  // From here on log() is a counted no-op, so the counts below are final.
+  session_id_.store(0, std::memory_order_relaxed);
+  open->quiesce();
+  open->for_each_ring([&](client::ThreadRing& r) { settle_pending(*open, r, record_wait()); });
+  const record::Words last = record::encode_finish(exit_code, shm::realtime_ns());
+  if (!write_record(*open, *ring, last, 0, ring->writer.next_seq(), record_wait())) {
+    open->count_lost_record();
   }
-  open->mailbox().cancel(*claim);
-  return Error{Code::kBackpressure, "the ring has had no room for the request in time"};
+  const std::lock_guard lock(mutex_);
+  last_ring_ = ring;
+  return true;
 }
 
 Result<std::unique_ptr<PendingReply>> RunCore::start_finish(int exit_code) noexcept {
-  publish(record::encode_finish(exit_code, shm::realtime_ns()));
-  return deliver({.kind = record::RequestKind::kFinish});
+  const std::lock_guard lock(finish_mutex_);
+  close(exit_code);
+  return ask_for_report();
+}
+
+// Requires finish_mutex_ and a closed session.
+Result<std::unique_ptr<PendingReply>> RunCore::ask_for_report() noexcept {
+  std::shared_ptr<Session> open;
+  client::ThreadRing* ring = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    open = session_;
+    ring = last_ring_;
+  }
+  if (!open || ring == nullptr) return Error{Code::kDisabled, "this run does not log"};
+  return write_request(std::move(open), *ring, {.kind = record::RequestKind::kFinish});
 }
 
 FinishReport RunCore::finish(int exit_code, nanoseconds timeout) noexcept {
   const int64_t deadline = shm::monotonic_ns() + timeout.count();
+  const std::lock_guard finish_lock(finish_mutex_);
+  close(exit_code);
   std::shared_ptr<Session> open;
   {
     const std::lock_guard lock(mutex_);
@@ -151,36 +169,31 @@ FinishReport RunCore::finish(int exit_code, nanoseconds timeout) noexcept {
     const uint64_t rows = unlogged_rows_.load(std::memory_order_relaxed);
     return {.attempted = rows, .stored = 0, .dropped = rows, .sent = 0};
   }
-  auto pending = start_finish(exit_code);
-  const FinishReport report =
-      collect_report(*open, pending ? std::move(*pending) : nullptr, deadline);
-  // From here on log() is a counted no-op.
-  session_id_.store(0, std::memory_order_relaxed);
-  open->quiesce();
+  const FinishReport report = collect_report(*open, deadline);
   const std::lock_guard lock(mutex_);
   is_finished_ = true;
   report_ = report;
   return report_;
 }
 
-FinishReport RunCore::collect_report(Session& session, std::unique_ptr<PendingReply> pending,
-                                     int64_t deadline_ns) noexcept {
-  Error why{Code::kBackpressure, "the finish request could not be written"};
-  for (;;) {
-    const nanoseconds left(deadline_ns - shm::monotonic_ns());
-    if (pending != nullptr) {
-      Handle<FinishReport> handle(std::move(pending));
-      auto report = handle.wait(left);
+FinishReport RunCore::collect_report(Session& session, int64_t deadline_ns) noexcept {
+  Error why;
+  for (nanoseconds left(0);;) {
+    left = nanoseconds(deadline_ns - shm::monotonic_ns());
+    auto pending = ask_for_report();
+    if (pending) {
+      auto report = Handle<FinishReport>(std::move(*pending)).wait(left);
       if (report) return *report;
       why = report.take_error();
+    } else {
+      why = pending.take_error();
     }
-    if (left <= nanoseconds::zero() || why.code == Code::kTimeout) break;
+    if (why.code == Code::kTimeout || shm::monotonic_ns() >= deadline_ns) break;
     // The service died under the request: see that there is one again, then ask it.
-    session.check_service();
-    ::usleep(20'000);
-    if (!session.is_service_there()) continue;
-    auto again = deliver({.kind = record::RequestKind::kFinish});
-    if (again) pending = std::move(*again);
+    do {
+      session.check_service();
+      ::usleep(20'000);
+    } while (!session.is_service_there() && shm::monotonic_ns() < deadline_ns);
   }
   refuse(std::move(why).in("finish: rows are committed but not known to be stored"));
   return {.attempted = session.attempted_rows(),

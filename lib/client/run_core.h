@@ -47,7 +47,9 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   void publish(const record::Words& words) noexcept;
   Result<std::unique_ptr<PendingReply>> deliver(record::RequestSpec request) noexcept;
 
+  // Closes the run for this process and waits for the ledger; Run::finish().
   FinishReport finish(int exit_code, std::chrono::nanoseconds timeout) noexcept;
+  // Closes the run and asks for the ledger; may be called again on a closed run.
   Result<std::unique_ptr<PendingReply>> start_finish(int exit_code) noexcept;
 
   bool should_stop() const noexcept;
@@ -79,10 +81,13 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   std::shared_ptr<client::Session> attach_child() noexcept;
   void say(const std::string& text) const noexcept;
   std::byte* make_room(client::ThreadRing& ring, uint32_t bytes) noexcept;
-  bool write_record(client::ThreadRing& ring, const record::Words& words, uint8_t flags,
-                    uint64_t seq, std::chrono::nanoseconds timeout) noexcept;
-  bool write_request(client::ThreadRing& ring, const record::Words& words,
-                     const shm::Mailbox::Claim& claim) noexcept;
+  bool write_record(client::Session& session, client::ThreadRing& ring,
+                    const record::Words& words, uint8_t flags, uint64_t seq,
+                    std::chrono::nanoseconds timeout) noexcept;
+  Result<std::unique_ptr<PendingReply>> write_request(std::shared_ptr<client::Session> session,
+                                                      client::ThreadRing& ring,
+                                                      record::RequestSpec request) noexcept;
+  std::chrono::nanoseconds record_wait() const;
   const record::RowTemplate* register_row(client::ThreadRing& ring, const RowCore& row) noexcept;
   const record::RowTemplate* register_items(client::ThreadRing& ring,
                                             std::span<const Item> items) noexcept;
@@ -90,11 +95,16 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
                     int64_t time_ns) noexcept;
   void log_free(client::ThreadRing& ring, std::span<const Item> items, uint64_t step,
                 int64_t time_ns) noexcept;
+  void put_row_when_full(client::ThreadRing& ring, const record::RowTemplate& shape, uint64_t seq,
+                         uint64_t step, int64_t time_ns, const uint64_t* bits) noexcept;
+  void settle_pending(client::Session& session, client::ThreadRing& ring,
+                      std::chrono::nanoseconds timeout) noexcept;
   void put_row(client::ThreadRing& ring, const record::RowTemplate& shape, uint64_t step,
                int64_t time_ns, const uint64_t* bits) noexcept;
   void note_step(uint64_t step) noexcept;
-  FinishReport collect_report(client::Session& session, std::unique_ptr<PendingReply> pending,
-                              int64_t deadline_ns) noexcept;
+  bool close(int exit_code) noexcept;
+  Result<std::unique_ptr<PendingReply>> ask_for_report() noexcept;
+  FinishReport collect_report(client::Session& session, int64_t deadline_ns) noexcept;
 
   // Constant after open().
   client::SessionSpec spec_;
@@ -111,10 +121,14 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   std::atomic<uint64_t> unlogged_rows_{0};
   alignas(64) std::atomic<uint64_t> next_step_{0};
 
+  // Held while a finish is under way, so that two threads do not write the last records at once.
+  // Taken before mutex_.
+  std::mutex finish_mutex_;
   mutable std::mutex mutex_;
   std::shared_ptr<client::Session> session_;  // guarded by mutex_
   Error error_;                               // guarded by mutex_
   bool is_child_ = false;                     // guarded: a fork that has not attached yet
+  client::ThreadRing* last_ring_ = nullptr;   // guarded; what a closed run asks through
   bool is_finished_ = false;                  // guarded
   FinishReport report_;                       // guarded; valid when is_finished_
   mutable std::atomic<bool> has_spoken_{false};

@@ -1,5 +1,6 @@
 // The hot path of RunCore: from a row in the caller's hands to a committed record in the ring.
 
+#include "client/pending_reply.h"
 #include "client/ring_use.h"
 #include "client/run_core.h"
 #include "record/path.h"
@@ -28,6 +29,8 @@ namespace {
 
 // How often a thread that logs looks whether the service is alive.
 constexpr int64_t kCheckEveryMs = 250;
+// What always gets through (config, alerts, requests, exits) waits at least this long for room.
+constexpr std::chrono::seconds kRecordWaitMin{1};
 // Kinds are 16 bits; what no kind is left for travels as free rows.
 constexpr uint32_t kKindsMax = 60000;
 
@@ -84,14 +87,48 @@ void RunCore::put_row(ThreadRing& ring, const RowTemplate& shape, uint64_t step,
                       const uint64_t* bits) noexcept {
   const uint64_t seq = ring.writer.take_seq();
   std::byte* at = ring.is_stalled ? nullptr : ring.writer.try_reserve(shape.bytes);
-  if (at == nullptr) at = make_room(ring, shape.bytes);
-  if (at == nullptr) return ring.writer.count_drop();
+  if (at == nullptr) return put_row_when_full(ring, shape, seq, step, time_ns, bits);
   record::write_row(at, shape, seq, step, time_ns, bits);
   ring.writer.commit(shape.bytes);
   if (const int64_t now_ms = time_ns / 1'000'000; now_ms >= ring.next_check_ms) {
     ring.next_check_ms = now_ms + kCheckEveryMs;
     if (const auto open = session()) open->check_service();
   }
+}
+
+void RunCore::put_row_when_full(ThreadRing& ring, const RowTemplate& shape, uint64_t seq,
+                                uint64_t step, int64_t time_ns, const uint64_t* bits) noexcept {
+  std::byte* at = make_room(ring, shape.bytes);
+  if (at != nullptr && !ring.pending.is_empty()) {
+    // What was kept while the ring was full comes first; only then there is room for this row.
+    at = ring.pending.write(ring.writer) ? ring.writer.try_reserve(shape.bytes) : nullptr;
+    ring.is_stalled = at == nullptr;
+  }
+  if (at != nullptr) {
+    record::write_row(at, shape, seq, step, time_ns, bits);
+    return ring.writer.commit(shape.bytes);
+  }
+  if (spec_.settings.full_ring != FullRing::kCoalesce) return ring.writer.count_drop();
+  try {
+    ring.pending.keep(ring.writer, shape, seq, step, time_ns, bits);
+  } catch (const std::exception&) {
+    ring.writer.count_drop();
+  }
+}
+
+std::chrono::nanoseconds RunCore::record_wait() const {
+  return std::max<std::chrono::nanoseconds>(row_wait_, kRecordWaitMin);
+}
+
+void RunCore::settle_pending(Session& session, ThreadRing& ring,
+                             std::chrono::nanoseconds timeout) noexcept {
+  if (ring.pending.is_empty()) return;
+  const int64_t deadline = shm::monotonic_ns() + timeout.count();
+  while (!ring.pending.write(ring.writer) && shm::monotonic_ns() < deadline) {
+    session.reserve_or_wait(ring, shm::kRecordSizeMax,
+                            std::chrono::nanoseconds(deadline - shm::monotonic_ns()));
+  }
+  ring.pending.drop(ring.writer);
 }
 
 void RunCore::log_row(const RowCore& row, uint64_t step, std::span<const double> cells) noexcept {
@@ -163,7 +200,10 @@ void RunCore::log_free(ThreadRing& ring, std::span<const Item> items, uint64_t s
     return refuse(std::move(s.take_error()).in("log: the row is dropped"));
   }
   const record::Words words = record::encode_free_row(step, time_ns, items);
-  if (!write_record(ring, words, shm::kFlagRow, seq, row_wait_)) ring.writer.count_drop();
+  const auto open = session();
+  if (!open || !write_record(*open, ring, words, shm::kFlagRow, seq, row_wait_)) {
+    ring.writer.count_drop();
+  }
 }
 
 namespace {
@@ -209,7 +249,10 @@ const RowTemplate* RunCore::register_items(ThreadRing& ring,
   if (has_repeated_path(columns)) return nullptr;
   const record::Words words =
       record::encode_key_set(ring.templates.next_kind(), columns, shm::realtime_ns());
-  if (!write_record(ring, words, 0, ring.writer.next_seq(), row_wait_)) return nullptr;
+  const auto open = session();
+  if (!open || !write_record(*open, ring, words, 0, ring.writer.next_seq(), row_wait_)) {
+    return nullptr;
+  }
   return ring.templates.add(items);
 }
 
@@ -222,7 +265,10 @@ const RowTemplate* RunCore::register_row(ThreadRing& ring, const RowCore& row) n
     }
     const record::Words words =
         record::encode_key_set(ring.templates.next_kind(), columns, shm::realtime_ns());
-    if (!write_record(ring, words, 0, ring.writer.next_seq(), row_wait_)) return nullptr;
+    const auto open = session();
+    if (!open || !write_record(*open, ring, words, 0, ring.writer.next_seq(), row_wait_)) {
+      return nullptr;
+    }
     return ring.templates.add_row(row.ordinal, row.keys.size());
   } catch (const std::exception& e) {
     refuse({Code::kIo, std::string("row: ") + e.what()});
@@ -230,25 +276,25 @@ const RowTemplate* RunCore::register_row(ThreadRing& ring, const RowCore& row) n
   }
 }
 
-bool RunCore::write_record(ThreadRing& ring, const record::Words& words, uint8_t flags,
-                           uint64_t seq, std::chrono::nanoseconds timeout) noexcept {
-  const auto open = session();
-  if (!open) return false;
+bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Words& words,
+                           uint8_t flags, uint64_t seq,
+                           std::chrono::nanoseconds timeout) noexcept {
   if (shm::record_bytes(words.size() * 8) > shm::kRecordSizeMax) {
     const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(timeout);
     // Handing bytes over takes the service a moment even when nothing is full.
-    auto id = open->upload_blob(record::as_bytes(words),
-                                std::max(wait, std::chrono::milliseconds(1000)));
+    auto id = session.upload_blob(record::as_bytes(words),
+                                  std::max(wait, std::chrono::milliseconds(kRecordWaitMin)));
     if (!id) {
       refuse(std::move(id.take_error()).in("log: a large record is dropped"));
       return false;
     }
     const record::Words reference =
         record::encode_blob(*id, words.size() * 8, shm::realtime_ns());
-    return write_record(ring, reference, flags | shm::kFlagBlob, seq, timeout);
+    return write_record(session, ring, reference, flags | shm::kFlagBlob, seq, timeout);
   }
+  settle_pending(session, ring, timeout);
   const uint32_t bytes = shm::record_bytes(words.size() * 8);
-  std::byte* const at = open->reserve_or_wait(ring, bytes, timeout);
+  std::byte* const at = session.reserve_or_wait(ring, bytes, timeout);
   if (at == nullptr) return false;
   const shm::RecordHeader header{bytes, shm::kKindRecord, flags, 2, seq};
   std::memcpy(at, &header, sizeof header);
@@ -257,30 +303,45 @@ bool RunCore::write_record(ThreadRing& ring, const record::Words& words, uint8_t
   return true;
 }
 
-bool RunCore::write_request(ThreadRing& ring, const record::Words& words,
-                            const shm::Mailbox::Claim& claim) noexcept {
-  const auto open = session();
-  if (!open) return false;
+Result<std::unique_ptr<PendingReply>> RunCore::write_request(
+    std::shared_ptr<Session> session, ThreadRing& ring, record::RequestSpec request) noexcept {
+  auto claim = session->mailbox().claim();
+  if (!claim) return claim.take_error();
+  request.slot = claim->slot;
+  request.word = claim->word;
+  const record::Words words = record::encode_request(request, shm::realtime_ns());
+  settle_pending(*session, ring, record_wait());
   const uint32_t bytes = shm::record_bytes(words.size() * 8);
-  std::byte* const at = open->reserve_or_wait(ring, bytes, row_wait_);
-  if (at == nullptr) return false;
+  std::byte* const at = session->reserve_or_wait(ring, bytes, record_wait());
+  if (at == nullptr) {
+    session->mailbox().cancel(*claim);
+    return Error{Code::kBackpressure, "the ring has had no room for the request in time"};
+  }
   const shm::RecordHeader header{bytes, shm::kKindRecord, shm::kFlagRequest, 2,
                                  ring.writer.next_seq()};
   std::memcpy(at, &header, sizeof header);
   std::memcpy(at + sizeof header, words.data(), words.size() * 8);
-  open->mailbox().announce(claim, ring.index, ring.writer.position() + bytes);
+  session->mailbox().announce(*claim, ring.index, ring.writer.position() + bytes);
   ring.writer.commit(bytes);
   ring.writer.ring();
-  return true;
+  return std::unique_ptr<PendingReply>(new client::MailboxReply(std::move(session), *claim));
 }
 
 void RunCore::publish(const record::Words& words) noexcept {
   const RingUse use(*this);
-  if (use.ring() == nullptr) return;
-  const auto wait = std::max<std::chrono::nanoseconds>(row_wait_, std::chrono::seconds(1));
-  if (write_record(*use.ring(), words, 0, use.ring()->writer.next_seq(), wait)) return;
-  if (const auto open = session()) open->count_lost_record();
+  const auto open = session();
+  if (use.ring() == nullptr || !open) return;
+  ThreadRing& ring = *use.ring();
+  if (write_record(*open, ring, words, 0, ring.writer.next_seq(), record_wait())) return;
+  open->count_lost_record();
   refuse({Code::kBackpressure, "a config, alert or console record could not be written in time"});
+}
+
+Result<std::unique_ptr<PendingReply>> RunCore::deliver(record::RequestSpec request) noexcept {
+  const RingUse use(*this);
+  const auto open = session();
+  if (use.ring() == nullptr || !open) return Error{Code::kDisabled, "this run does not log"};
+  return write_request(open, *use.ring(), request);
 }
 
 }  // namespace ringlog::detail

@@ -9,6 +9,7 @@
 // Thread safe unless a member says otherwise.
 
 #include "client/control_client.h"
+#include "client/pending_rows.h"
 #include "client/settings_layers.h"
 #include "client/template_table.h"
 #include "shm/mailbox.h"
@@ -44,6 +45,7 @@ struct ThreadRing {
   // True after one full wait for room: rows are dropped at once until there is room again, so that a
   // service that is gone costs one wait, not one wait a row.
   bool is_stalled = false;
+  PendingRows pending;  // of the `coalesce` policy; empty otherwise
   int64_t next_check_ms = 0;  // when to look at the service's heartbeat again (coarse clock)
 };
 
@@ -108,6 +110,14 @@ class Session : public std::enable_shared_from_this<Session> {
   // Waits until no thread is inside log() any more, at most a second.  Threads that come later must
   // already see that the session is closed.
   void quiesce();
+  // Calls `body` for each ring in use; only while no thread logs.
+  template <typename Body>
+  void for_each_ring(Body body) {
+    const std::lock_guard lock(rings_mutex_);
+    for (const auto& ring : rings_) {
+      if (ring) body(*ring);
+    }
+  }
   // Tells the service how this process ended; for exit handlers: one store, one doorbell.
   void record_exit(int exit_code);
   // Around fork(): holds the session's locks, so that the child finds them free and the state whole.
