@@ -51,7 +51,7 @@ Result<std::string> find_root(const std::string& argument) {
     const auto path = std::filesystem::absolute(argument, error);
     return error ? argument : path.lexically_normal().string();
   }
-  auto settings = client::resolve_settings({});
+  auto settings = client::resolve_settings(client::SettingFields{});
   if (!settings) return settings.take_error();
   return settings->dir;
 }

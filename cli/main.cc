@@ -1,0 +1,181 @@
+// ringlog: the command a person types.  This file says which commands and options there are; what
+// they do is in cmd_*.cc.
+
+#include <langinfo.h>
+#include <locale.h>  // NOLINT(modernize-deprecated-headers): setlocale
+#include <ringlog/version.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <map>
+
+#include "cli/commands.h"
+
+namespace ringlog::cli {
+namespace {
+
+// Everything that can be said on the command line.
+struct CommandLine {
+  std::string dir;
+  bool is_json = false;
+  LsOptions ls;
+  ShowOptions show;
+  TailOptions tail;
+  PlotOptions plot;
+  ExportOptions exported;
+  VerifyOptions verify;
+  DoctorOptions doctor;
+  ExecOptions exec;
+  RmOptions rm;
+  StopOptions stop;
+  std::function<int(Context&)> chosen;
+};
+
+constexpr const char* kRunHelp = "run id, unique beginning of one, directory, or latest";
+
+CLI::App* add_command(CLI::App& app, CommandLine& line, const std::string& name,
+                      const std::string& help, std::function<int(Context&)> run) {
+  CLI::App* command = app.add_subcommand(name, help);
+  command->callback([&line, run = std::move(run)] { line.chosen = run; });
+  return command;
+}
+
+CLI::App* add_reader(CLI::App& app, CommandLine& line, const std::string& name,
+                     const std::string& help, std::function<int(Context&)> run) {
+  CLI::App* command = add_command(app, line, name, help, std::move(run));
+  command->add_flag("--json", line.is_json, "print JSON for programs");
+  return command;
+}
+
+void add_run(CLI::App* command, std::string& run) {
+  command->add_option("RUN", run, kRunHelp)->required();
+}
+
+void add_listing(CLI::App& app, CommandLine& line) {
+  CLI::App* ls = add_reader(app, line, "ls", "list runs, the one written last first",
+                            [&line](Context& context) { return run_ls(context, line.ls); });
+  ls->add_option("-n,--limit", line.ls.count_max, "at most so many runs");
+
+  CLI::App* show = add_reader(app, line, "show", "config, summary, ranks, state, sinks of a run",
+                              [&line](Context& context) { return run_show(context, line.show); });
+  add_run(show, line.show.run);
+  show->add_flag("--all", line.show.is_whole, "do not cut long sections");
+
+  CLI::App* verify =
+      add_reader(app, line, "verify", "the loss ledger; exit 1 if anything is missing or double",
+                 [&line](Context& context) { return run_verify(context, line.verify); });
+  add_run(verify, line.verify.run);
+}
+
+void add_rows(CLI::App& app, CommandLine& line) {
+  CLI::App* tail = add_reader(app, line, "tail", "the newest rows as they are stored",
+                              [&line](Context& context) { return run_tail(context, line.tail); });
+  add_run(tail, line.tail.run);
+  tail->add_option("-n,--rows", line.tail.row_count, "so many rows")->capture_default_str();
+  tail->add_flag("-f,--follow", line.tail.is_following, "go on until the run has ended");
+  tail->add_option("--rank", line.tail.ranks, "only this rank; may be repeated")->take_all();
+
+  CLI::App* plot = add_reader(app, line, "plot", "metrics over the step, in the terminal",
+                              [&line](Context& context) { return run_plot(context, line.plot); });
+  add_run(plot, line.plot.run);
+  plot->add_option("METRIC", line.plot.metrics, "names as `ringlog show` lists them")->required();
+  plot->add_option("--rank", line.plot.ranks, "only this rank; may be repeated")
+      ->take_all()
+      ->allow_extra_args(false);
+  plot->add_option("--from", line.plot.step_begin, "first step");
+  plot->add_option("--to", line.plot.step_last, "last step");
+  plot->add_option("--width", line.plot.width, "columns")->check(CLI::Range(20, 1000));
+  plot->add_option("--height", line.plot.height, "lines of each plot")->check(CLI::Range(8, 200));
+  plot->add_flag("--ascii", line.plot.is_ascii, "without Unicode");
+
+  static const std::map<std::string, ExportFormat> kFormats = {{"jsonl", ExportFormat::kJsonl},
+                                                               {"csv", ExportFormat::kCsv}};
+  CLI::App* exported =
+      add_command(app, line, "export", "all rows for other tools",
+                  [&line](Context& context) { return run_export(context, line.exported); });
+  add_run(exported, line.exported.run);
+  exported->add_option("--format", line.exported.format, "jsonl or csv")
+      ->transform(CLI::CheckedTransformer(kFormats))
+      ->type_name("FORMAT")
+      ->required();
+  exported->add_option("-o,--output", line.exported.path, "file instead of standard output");
+}
+
+void add_actions(CLI::App& app, CommandLine& line) {
+  CLI::App* exec = add_command(app, line, "exec", "run a command with a run around it",
+                               [&line](Context& context) { return run_exec(context, line.exec); });
+  exec->add_option("CMD", line.exec.command, "the command and its arguments, after --")->required();
+  exec->positionals_at_end();
+
+  CLI::App* stop = add_command(app, line, "stop", "ask the processes of a run to stop",
+                               [&line](Context& context) { return run_stop(context, line.stop); });
+  add_run(stop, line.stop.run);
+
+  CLI::App* rm = add_command(app, line, "rm", "delete a run",
+                             [&line](Context& context) { return run_rm(context, line.rm); });
+  add_run(rm, line.rm.run);
+  rm->add_flag("--force", line.rm.is_forced, "do not ask");
+}
+
+void add_machine(CLI::App& app, CommandLine& line) {
+  CLI::App* service = app.add_subcommand("service", "the service of this user and machine");
+  service->require_subcommand(1);
+  service->fallthrough();
+  add_command(*service, line, "start", "start it unless it runs", run_service_start);
+  add_command(*service, line, "stop", "store everything, then end it", run_service_stop);
+  add_reader(*service, line, "status", "process, version, runs; exit 1 when it does not run",
+             run_service_status);
+
+  CLI::App* doctor =
+      add_reader(app, line, "doctor", "what is wrong with this machine, or with a run",
+                 [&line](Context& context) { return run_doctor(context, line.doctor); });
+  doctor->add_option("RUN", line.doctor.run, kRunHelp);
+}
+
+int run_chosen(const CommandLine& line) {
+  auto root = find_root(line.dir);
+  if (!root) {
+    fail(root.error());
+    return kExitUsage;
+  }
+  Output out(STDOUT_FILENO, "standard output");
+  Context context{*std::move(root), detect_style(STDOUT_FILENO), line.is_json, out};
+  const int code = line.chosen(context);
+  out.flush();
+  const Status written = out.status();
+  return written ? code : fail(written.error());
+}
+
+int run(int argc, char** argv) {
+  CommandLine line;
+  CLI::App app("Metrics from many processes, without a lost row.");
+  app.name("ringlog");
+  app.set_version_flag("--version", std::string("ringlog ") + RINGLOG_VERSION);
+  app.add_option("--dir", line.dir, "folder of the runs; default: RINGLOG_DIR, else ./ringlog");
+  app.require_subcommand(1);
+  app.fallthrough();
+  add_listing(app, line);
+  add_rows(app, line);
+  add_actions(app, line);
+  add_machine(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // --help and --version come as errors of code 0.
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  return run_chosen(line);
+}
+
+}  // namespace
+}  // namespace ringlog::cli
+
+int main(int argc, char** argv) {
+  // Only the character set: numbers look the same in every country.
+  ::setlocale(LC_CTYPE, "");
+  // A reader that went away is noticed at the write.
+  ::signal(SIGPIPE, SIG_IGN);
+  return ringlog::cli::run(argc, argv);
+}
