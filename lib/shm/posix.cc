@@ -181,6 +181,9 @@ Result<uint64_t> free_bytes(const std::string& path) {
 
 int64_t monotonic_coarse_ms() { return clock_ns(CLOCK_MONOTONIC_COARSE) / 1'000'000; }
 int64_t monotonic_ns() { return clock_ns(CLOCK_MONOTONIC); }
+int64_t deadline_ns(int64_t start_ns, std::chrono::nanoseconds timeout) {
+  return start_ns + std::clamp<int64_t>(timeout.count(), 0, INT64_MAX - start_ns);
+}
 int64_t realtime_ns() { return clock_ns(CLOCK_REALTIME); }
 
 Result<uint64_t> process_start_time(int32_t pid) {

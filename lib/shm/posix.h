@@ -4,6 +4,7 @@
 
 #include <ringlog/result.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -70,6 +71,8 @@ Result<uint64_t> free_bytes(const std::string& path);
 // Milliseconds of the coarse monotonic clock, the same for all processes of the machine.
 int64_t monotonic_coarse_ms();
 int64_t monotonic_ns();
+// `timeout` after `start_ns`, at once if it is negative, or the end of time if it is too long to say.
+int64_t deadline_ns(int64_t start_ns, std::chrono::nanoseconds timeout);
 // Nanoseconds since the Unix epoch.
 int64_t realtime_ns();
 

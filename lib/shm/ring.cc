@@ -36,7 +36,7 @@ void RingWriter::cross_mark() {
 
 std::byte* RingWriter::wait_reserve(uint32_t bytes, std::chrono::nanoseconds timeout) {
   const int64_t start = monotonic_ns();
-  const int64_t deadline = start + timeout.count();
+  const int64_t deadline = deadline_ns(start, timeout);
   bool has_room = refresh_head(bytes);
   while (!has_room) {
     const int64_t left = deadline - monotonic_ns();

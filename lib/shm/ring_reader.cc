@@ -24,8 +24,8 @@ RingReader::RingReader(int fd, const RingGeometry& geometry, const RingProducer&
 
 uint64_t RingReader::backlog() const {
   // ORDER tail: only a hint; poll() loads it again with acquire.
-  const uint64_t tail = producer_.tail.load(std::memory_order_relaxed);
-  return tail > position_ ? tail - position_ : 0;
+  const uint64_t size = producer_.tail.load(std::memory_order_relaxed) - position_;
+  return size <= geometry_.capacity ? size : 0;
 }
 
 Status RingReader::poll(uint64_t bytes_max, std::vector<std::byte>& scratch,
@@ -38,7 +38,11 @@ Status RingReader::poll(uint64_t bytes_max, std::vector<std::byte>& scratch,
   }
   const uint64_t size = std::min(tail - position_, bytes_max);
   if (Status copied = copy(size, scratch); !copied) return copied;
-  for (uint64_t at = 0; at + sizeof(RecordHeader) <= size;) {
+  for (uint64_t at = 0; at < size;) {
+    if (tail - position_ < sizeof(RecordHeader)) {
+      return corrupt("tail in the middle of a header", tail, position_);
+    }
+    if (at + sizeof(RecordHeader) > size) break;
     RecordHeader header;
     std::memcpy(&header, scratch.data() + at, sizeof header);
     if (Status checked = check(header, tail - position_); !checked) return checked;
