@@ -4,7 +4,6 @@
 #include "shm/posix.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace ringlog::shm {
 
@@ -18,15 +17,24 @@ bool is_answered(uint32_t word) {
   return slot_state(word) == SlotState::kDone || slot_state(word) == SlotState::kFailed;
 }
 
-// REQ(g)[+W] -> `state`(g), waking who waits.  False if the word is no longer a request of that
+// DONE(g), FAILED(g) or CANCEL(g) -> FREE(g+1), by whoever alone may do so.
+void free_slot(Slot& slot, uint32_t word) {
+  // A free slot has no position: the next owner finds none left over and never stores one before
+  // the slot is its own.
+  slot.position.store(kNotCommitted, std::memory_order_relaxed);
+  // ORDER slot: we are done with the slot's bytes; claim() acquires.
+  slot.word.store(next_free(word), std::memory_order_release);
+}
+
+// REQ(g)[+W] -> `settled`, waking who waits.  False if the word is no longer a request of that
 // generation; `word` then holds what it is.
-bool settle(Slot& slot, uint32_t& word, SlotState state) {
+bool settle(Slot& slot, uint32_t& word, uint32_t settled) {
   const uint32_t generation = slot_generation(word);
   while (slot_state(word) == SlotState::kRequested && slot_generation(word) == generation) {
     // ORDER slot: publishes the reply to the acquire in Mailbox::wait(); one location, so the waiter
     // bit is either seen here or its setter sees the new state.
-    if (slot.word.compare_exchange_weak(word, slot_word(generation, state),
-                                        std::memory_order_acq_rel, std::memory_order_acquire)) {
+    if (slot.word.compare_exchange_weak(word, settled, std::memory_order_acq_rel,
+                                        std::memory_order_acquire)) {
       if ((word & kSlotWaiter) != 0) futex_wake_all(slot.word);
       return true;
     }
@@ -44,7 +52,6 @@ Result<Mailbox::Claim> Mailbox::claim() {
     Slot& slot = slots_[index];
     uint32_t word = slot.word.load(std::memory_order_relaxed);
     if (slot_state(word) != SlotState::kFree) continue;
-    slot.position.store(kNotCommitted, std::memory_order_relaxed);
     const uint32_t requested = slot_word(slot_generation(word), SlotState::kRequested);
     // ORDER slot: acquires the slot from whoever freed it; the ring's tail publishes it later.
     if (slot.word.compare_exchange_strong(word, requested, std::memory_order_acq_rel,
@@ -66,7 +73,7 @@ void Mailbox::announce(const Claim& claim, uint32_t ring, uint64_t end_position)
 Result<SlotReply> Mailbox::wait(const Claim& claim, std::chrono::nanoseconds timeout,
                                 const std::function<bool()>& still_there) {
   Slot& slot = slots_[claim.slot];
-  const int64_t deadline = monotonic_ns() + std::max<int64_t>(timeout.count(), 0);
+  const int64_t deadline = deadline_ns(monotonic_ns(), timeout);
   // ORDER slot: DONE makes the reply visible; pairs with the release in settle().
   uint32_t word = slot.word.load(std::memory_order_acquire);
   while (!is_answered(word)) {
@@ -94,19 +101,16 @@ Result<SlotReply> Mailbox::wait(const Claim& claim, std::chrono::nanoseconds tim
 
 void Mailbox::cancel(const Claim& claim) {
   Slot& slot = slots_[claim.slot];
+  const uint32_t generation = slot_generation(claim.word);
+  // A request whose record was never committed reaches no service, so nobody else would free it.  It
+  // goes straight to free: on the way over CANCEL a restarted service could free it a second time.
+  const bool is_committed = slot.position.load(std::memory_order_relaxed) != kNotCommitted;
   uint32_t word = claim.word;
-  if (settle(slot, word, SlotState::kCancelled)) {
-    // A request whose record was never committed reaches no service, so nobody else frees it.
-    if (slot.position.load(std::memory_order_relaxed) == kNotCommitted) {
-      // ORDER slot: frees what claim() acquires.
-      slot.word.store(next_free(claim.word), std::memory_order_release);
-    }
+  if (settle(slot, word,
+             is_committed ? slot_word(generation, SlotState::kCancelled) : next_free(word))) {
     return;
   }
-  if (is_answered(word) && slot_generation(word) == slot_generation(claim.word)) {
-    // ORDER slot: we are done with the reply; claim() acquires.
-    slot.word.store(next_free(word), std::memory_order_release);
-  }
+  if (is_answered(word) && slot_generation(word) == generation) free_slot(slot, word);
 }
 
 bool answer_slot(Slot& slot, uint32_t word_untrusted, std::span<const std::byte> reply,
@@ -117,24 +121,19 @@ bool answer_slot(Slot& slot, uint32_t word_untrusted, std::span<const std::byte>
   if (slot_state(word) == SlotState::kRequested) {
     slot.reply_size = static_cast<uint32_t>(std::min(reply.size(), slot.reply.size()));
     slot.reply_is_large = is_large ? 1 : 0;
-    std::memcpy(slot.reply.data(), reply.data(), slot.reply_size);
-    if (settle(slot, word, SlotState::kDone)) return true;
+    std::copy_n(reply.begin(), slot.reply_size, slot.reply.begin());
+    if (settle(slot, word, slot_word(slot_generation(word), SlotState::kDone))) return true;
   }
   if (slot_state(word) == SlotState::kCancelled &&
       slot_generation(word) == slot_generation(word_untrusted)) {
-    // ORDER slot: the service is the only one who frees a cancelled slot.
-    slot.word.store(next_free(word), std::memory_order_release);
+    free_slot(slot, word);  // only the service frees a cancelled slot
   }
   return false;
 }
 
 void fail_slot(Slot& slot, uint32_t word) {
-  if (slot_state(word) == SlotState::kCancelled) {
-    // ORDER slot: as in answer_slot().
-    slot.word.store(next_free(word), std::memory_order_release);
-    return;
-  }
-  settle(slot, word, SlotState::kFailed);
+  if (slot_state(word) == SlotState::kCancelled) return free_slot(slot, word);
+  settle(slot, word, slot_word(slot_generation(word), SlotState::kFailed));
 }
 
 }  // namespace ringlog::shm

@@ -9,6 +9,7 @@
 //   FREE(g) --claim: process--> REQ(g) --answer: service--> DONE(g) --take: process--> FREE(g+1)
 //                                 |  \--fail: restarted service--> FAILED(g) --take--> FREE(g+1)
 //                                 \--cancel: process--> CANCEL(g) --free: service only--> FREE(g+1)
+//   REQ(g) --cancel before the request's record was committed: process--> FREE(g+1)
 //
 // Only the service frees a cancelled slot: if the process did, the answer to the old request could
 // land in the next one.  The generation is defence in depth against the same.  The reply is written
@@ -45,8 +46,8 @@ constexpr uint32_t slot_word(uint32_t generation, SlotState state) {
 struct alignas(64) Slot {
   std::atomic<uint32_t> word;  // ORDER slot
   uint32_t ring;               // written by the process before the request's record is committed
-  // Ring position after the request's record; kNotCommitted between claim and commit.  A restarted
-  // service fails requests it can no longer find in the ring.  ORDER slot_position
+  // Ring position after the request's record; kNotCommitted from free to commit, stored by whoever
+  // frees.  A restarted service fails requests it can no longer find in the ring.  ORDER slot_position
   std::atomic<uint64_t> position;
   alignas(64) uint32_t reply_size;  // bytes; written by the service before DONE
   uint32_t reply_is_large;          // 1: fetch it over the control socket
@@ -54,7 +55,8 @@ struct alignas(64) Slot {
 };
 static_assert(sizeof(Slot) == kSlotSize);
 static_assert(offsetof(Slot, reply) == 72);
-inline constexpr uint64_t kNotCommitted = ~uint64_t{0};
+// No record ends there, and a new segment's zeros say so.
+inline constexpr uint64_t kNotCommitted = 0;
 
 struct SlotReply {
   std::string bytes;
