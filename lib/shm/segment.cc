@@ -306,9 +306,14 @@ std::span<Slot> ServiceSegment::slots() const {
 Result<std::unique_ptr<Doorbell>> Doorbell::create(const std::string& path) {
   auto fd = open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
   if (!fd) return fd.take_error();
-  auto size = file_size(fd->get(), path);
-  if (!size) return size.take_error();
-  if (*size < kPageSize) {
+  struct stat info {};
+  if (::fstat(fd->get(), &info) != 0) return errno_error("stat " + path);
+  if (!S_ISREG(info.st_mode)) return Error{Code::kPermission, path + " is not a plain file"};
+  if (info.st_uid != ::geteuid()) {
+    return Error{Code::kPermission, path + " belongs to user " + std::to_string(info.st_uid) +
+                                        ", not to user " + std::to_string(::geteuid())};
+  }
+  if (static_cast<uint64_t>(info.st_size) < kPageSize) {
     if (Status s = allocate_file(fd->get(), kPageSize, path); !s) return s.take_error();
   }
   auto mapping = Mapping::map(fd->get(), kPageSize, path);

@@ -119,7 +119,8 @@ class ServiceSegment {
 // The service's doorbell page, mapped by everybody.
 class Doorbell {
  public:
-  // The service: opens or creates the file, checks owner and form, and raises the epoch.
+  // The service: opens or creates the file and raises the epoch.
+  //   kPermission  it belongs to another user or is not a plain file; kIo
   static Result<std::unique_ptr<Doorbell>> create(const std::string& path);
   // A client: maps the file it was handed.
   static Result<std::unique_ptr<Doorbell>> map(Fd fd);
