@@ -145,7 +145,7 @@ void RunCore::log_row(const RowCore& row, uint64_t step, std::span<const double>
   const RowTemplate* shape = ring.templates.find_row(row.ordinal);
   if (shape == nullptr) shape = register_row(ring, row);
   if (shape != nullptr) {
-    put_row(ring, *shape, step, shm::realtime_ns(),
+    put_row(ring, *shape, step, ring.clock.now_ns(),
             reinterpret_cast<const uint64_t*>(cells.data()));
   } else {
     ring.writer.take_seq();
@@ -158,7 +158,7 @@ void RunCore::log_items(std::span<const Item> items, const LogOptions& options) 
   const RingUse use(*this);
   if (use.ring() == nullptr) return count_unlogged();
   ThreadRing& ring = *use.ring();
-  const int64_t time_ns = options.time_ns ? *options.time_ns : shm::realtime_ns();
+  const int64_t time_ns = options.time_ns ? *options.time_ns : ring.clock.now_ns();
   uint64_t step = 0;
   if (options.step) {
     step = *options.step;

@@ -10,6 +10,7 @@
 
 #include "client/control_client.h"
 #include "client/pending_rows.h"
+#include "client/row_clock.h"
 #include "client/settings_layers.h"
 #include "client/template_table.h"
 #include "shm/mailbox.h"
@@ -40,6 +41,7 @@ struct ThreadRing {
   const bool is_shared;
   std::mutex mutex;  // of the shared ring only
   TemplateTable templates;
+  RowClock clock;
   // ORDER busy: 1 while its thread is inside log(); see Session::quiesce().
   std::atomic<uint32_t> busy{0};
   // True after one full wait for room: rows are dropped at once until there is room again, so that a
