@@ -41,15 +41,18 @@ Scale scale_of(double largest, double step) {
   return {1, ""};
 }
 
-int decimals_of(double step) {
-  return std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
+// The power of ten of the first digit.
+int exponent_of(double value) {
+  return static_cast<int>(std::floor(std::log10(std::abs(value)) + 1e-9));
 }
+
+int decimals_of(double step) { return std::max(0, -exponent_of(step)); }
 
 std::string label_of(double value, double largest, double step) {
   if (value == 0) return "0";
   if (largest >= 1e15 || largest < 1e-4) {
     // As many digits as tell two ticks apart.
-    const int digits = static_cast<int>(std::floor(std::log10(std::abs(value) / step) + 1e-9));
+    const int digits = exponent_of(value) - exponent_of(step);
     return fmt::format("{:.{}e}", value, std::clamp(digits, 0, 15));
   }
   const Scale scale = scale_of(largest, step);
@@ -68,15 +71,17 @@ Range make_range(double low, double high) {
 }
 
 std::vector<Tick> make_ticks(const Range& range, size_t count_max) {
-  const auto count_max_real = static_cast<double>(std::max<size_t>(count_max, 1));
-  double step = nice_step((range.high - range.low) / count_max_real);
-  double first = std::ceil(range.low / step - 1e-9);
-  double last = std::floor(range.high / step + 1e-9);
-  if (last - first + 1 > count_max_real) {
-    // Both ends happen to be ticks: one too many.
-    step = nice_step(step * 1.5);
+  const auto wanted = static_cast<double>(std::max<size_t>(count_max, 1));
+  // The finest of a few steps that is coarse enough: a range holds one multiple more or less than
+  // its size says, depending on where it begins.
+  double step = nice_step((range.high - range.low) / wanted / 2.5);
+  double first = 0;
+  double last = -1;
+  for (int i = 0; i < 4; ++i) {
     first = std::ceil(range.low / step - 1e-9);
     last = std::floor(range.high / step + 1e-9);
+    if (last - first + 1 <= wanted) break;
+    step = nice_step(step * 1.5);
   }
   const double largest = std::max(std::abs(first), std::abs(last)) * step;
   std::vector<Tick> ticks;

@@ -23,8 +23,9 @@ struct Tick {
   double value = 0;
   std::string label;
 };
-// As many ticks as there are up to `count_max`, at multiples of 1, 2 or 5 × 10^n, with labels that
-// differ from each other: "0.05", "1.5", "20k", "3M", "1.2e-07".
+// As many ticks as fit up to `count_max`, at multiples of 1, 2 or 5 × 10^n, with labels that differ
+// from each other: "0.05", "1.5", "20k", "3M", "1.2e-07".  At least one where three are allowed, at
+// least two where five are.
 std::vector<Tick> make_ticks(const Range& range, size_t count_max);
 
 }  // namespace ringlog::cli

@@ -202,7 +202,8 @@ std::string ChartDrawing::draw() {
   const size_t around = 3 + legend.size();  // title, axis, its labels
   const size_t lines = std::max(size_.height, around + kPlotLinesMin) - around;
 
-  const std::vector<Tick> ticks = make_ticks(y_, lines / 3 + 1);
+  const std::vector<Tick> ticks =
+      make_ticks(y_, std::max(lines / 3 + 1, std::min<size_t>(lines, 4)));
   size_t margin = 0;
   for (const Tick& tick : ticks) margin = std::max(margin, tick.label.size());
   ++margin;
