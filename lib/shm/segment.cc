@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <boost/interprocess/mapped_region.hpp>
 #include <cstring>
@@ -74,11 +75,12 @@ Result<SegmentHeader> make_header(const SegmentSpec& spec) {
   header.rank = spec.rank;
   header.attempt = spec.attempt;
   header.worker = spec.worker;
-  if (!is_ring_size(spec.first_ring_bytes) || !is_ring_size(spec.later_ring_bytes)) {
-    return Error{Code::kInvalidArgument,
-                 "ring_bytes is " + std::to_string(spec.first_ring_bytes) +
-                     "; allowed are powers of two from " + std::to_string(kRingBytesMin) + " to " +
-                     std::to_string(kRingBytesMax)};
+  for (const uint64_t bytes : {spec.first_ring_bytes, spec.later_ring_bytes}) {
+    if (is_ring_size(bytes)) continue;
+    return Error{Code::kInvalidArgument, "ring_bytes is " + std::to_string(bytes) +
+                                             "; allowed are powers of two from " +
+                                             std::to_string(kRingBytesMin) + " to " +
+                                             std::to_string(kRingBytesMax)};
   }
   if (Status s = set_text(header.uuid, random_uuid(), "uuid"); !s) return s.take_error();
   if (Status s = set_text(header.boot_id, boot_id(), "boot id"); !s) return s.take_error();
@@ -138,19 +140,48 @@ bool is_range_inside(uint64_t offset, uint64_t size, uint64_t file_size) {
          offset <= file_size - size;
 }
 
+struct Region {
+  uint64_t offset;
+  uint64_t size;
+};
+
+// Everything between the header and the rings.
+std::array<Region, 5> control_regions(const SegmentHeader& h) {
+  return {{{h.service_words_offset, kPageSize},
+           {h.ring_consumers_offset, kPageSize},
+           {h.producer_words_offset, kPageSize},
+           {h.ring_producers_offset, kPageSize},
+           {h.slots_offset, round_up_page(kSlotCount * sizeof(Slot))}}};
+}
+
+uint64_t control_end(const SegmentHeader& h) {
+  uint64_t end = 0;
+  for (const Region& region : control_regions(h)) end = std::max(end, region.offset + region.size);
+  return end;
+}
+
+// Regions of different writers must not share a page: one side maps it read-only.
+bool are_control_regions_sound(const SegmentHeader& h) {
+  auto regions = control_regions(h);
+  std::sort(regions.begin(), regions.end(),
+            [](const Region& a, const Region& b) { return a.offset < b.offset; });
+  uint64_t end = 0;
+  for (const Region& region : regions) {
+    if (!is_range_inside(region.offset, region.size, h.file_size) || region.offset < end) return false;
+    end = region.offset + region.size;
+  }
+  return true;
+}
+
 Status check_geometry(const SegmentHeader& h, uint64_t file_size, const std::string& what) {
   bool ok = h.file_size <= file_size && h.ring_count > 0 && h.ring_count <= kRingCountMax &&
             h.slot_count <= kSlotCount && h.record_size_max == kRecordSizeMax &&
-            is_range_inside(h.service_words_offset, kPageSize, h.file_size) &&
-            is_range_inside(h.ring_consumers_offset, kPageSize, h.file_size) &&
-            is_range_inside(h.producer_words_offset, kPageSize, h.file_size) &&
-            is_range_inside(h.ring_producers_offset, kPageSize, h.file_size) &&
-            is_range_inside(h.slots_offset, kSlotCount * sizeof(Slot), h.file_size);
+            are_control_regions_sound(h);
   for (uint32_t ring = 0; ok && ring < h.ring_count; ++ring) {
     const RingGeometry& g = h.rings[ring];
     ok = is_ring_size(g.capacity) &&
          is_range_inside(g.data_offset, g.capacity + kRecordSizeMax, h.file_size) &&
-         g.data_offset >= h.slots_offset + kSlotCount * sizeof(Slot);
+         g.data_offset >= control_end(h);
   }
   if (!ok) return Error{Code::kCorrupt, what + " has an impossible layout"};
   return Done{};
@@ -270,9 +301,7 @@ std::span<Slot> ClientSegment::slots() const {
 Result<std::unique_ptr<ServiceSegment>> ServiceSegment::map(Fd fd, const std::string& what) {
   auto header = read_segment_header(fd.get(), what);
   if (!header) return header.take_error();
-  const uint64_t control_size =
-      round_up_page(header->slots_offset + header->slot_count * sizeof(Slot));
-  auto mapping = Mapping::map(fd.get(), control_size, what);
+  auto mapping = Mapping::map(fd.get(), control_end(*header), what);
   if (!mapping) return mapping.take_error();
   (*mapping)->make_read_only(0, kPageSize);
   (*mapping)->make_read_only(header->producer_words_offset, kPageSize);
