@@ -30,7 +30,8 @@ class ChunkEncoder {
  public:
   // Rows [begin, end) of `block`; at least one.
   //   kTooLarge  a byte cell is above kValueBytesMax
-  Result<EncodedChunk> encode(const RowBlock& block, size_t begin, size_t end, const KeySet& keys);
+  Result<EncodedChunk> encode(const RowBlock& block, size_t begin, size_t end, const KeySet& keys,
+                              Effort effort = Effort::kFull);
 
  private:
   struct Build;
@@ -40,6 +41,7 @@ class ChunkEncoder {
   Status add_bytes(Build& build, const RowBlock& block, size_t begin, size_t end, size_t index);
 
   ColumnEncoder encoder_;
+  Effort effort_ = Effort::kFull;                  // of the chunk being encoded
   std::vector<std::vector<uint64_t>> transposed_;  // scratch: some columns of the block
 };
 
@@ -75,15 +77,16 @@ using ValueSource = std::function<Result<std::string>(const std::string& key)>;
 // The parts of one chunk, fetched as they are needed.  The source must outlive it.
 class ChunkReader {
  public:
-  // Fetches the directory.  kCorrupt, or what the source answers.
+  // Fetches what the header does not say about the key set's columns, when they are wanted.
+  // kCorrupt, or what the source answers.
   static Result<ChunkReader> open(const ChunkInfo& info, const KeySet& keys,
-                                  const ValueSource& source);
+                                  const ValueSource& source, bool wants_columns = true);
   ~ChunkReader();
   ChunkReader(ChunkReader&&) noexcept;
   ChunkReader(const ChunkReader&) = delete;
   ChunkReader& operator=(const ChunkReader&) = delete;
 
-  // Requires index < the key set's column count.
+  // Requires index < the key set's column count, and that columns were wanted.
   ColumnLookup lookup(size_t index) const;
   // The bytes of the place's column; valid until the next call.  kCorrupt, or the source's error.
   Result<std::string_view> column_bytes(const ColumnPlace& place);

@@ -19,27 +19,47 @@ T at(List list, size_t i) {
   return i < list.size() ? static_cast<T>(list[static_cast<capnp::uint>(i)]) : T{};
 }
 
-ColumnPlace read_place(schema::Columns::Reader columns, size_t i) {
-  ColumnPlace place;
-  place.encoding = static_cast<Encoding>(at<schema::Columns::Encoding>(columns.getEncoding(), i));
-  place.page = at<uint16_t>(columns.getPage(), i);
-  place.offset = at<uint32_t>(columns.getOffset(), i);
-  place.size = at<uint32_t>(columns.getSize(), i);
-  place.base = at<uint64_t>(columns.getBase(), i);
-  place.stride = at<int64_t>(columns.getStride(), i);
-  return place;
-}
+// The lists of a schema Columns, each fetched once: that is when Cap'n Proto checks it and counts
+// it against the traversal limit.
+struct ColumnLists {
+  ColumnLists() = default;
+  explicit ColumnLists(schema::Columns::Reader in)
+      : encoding(in.getEncoding()),
+        page(in.getPage()),
+        offset(in.getOffset()),
+        size(in.getSize()),
+        base(in.getBase()),
+        stride(in.getStride()),
+        non_finite(in.getNonFinite()),
+        first(in.getFirst()),
+        last(in.getLast()),
+        min(in.getMin()),
+        max(in.getMax()),
+        mean(in.getMean()) {}
 
-ColumnStatistics read_statistics(schema::Columns::Reader columns, size_t i) {
-  ColumnStatistics out;
-  out.non_finite = at<uint32_t>(columns.getNonFinite(), i);
-  out.first = at<double>(columns.getFirst(), i);
-  out.last = at<double>(columns.getLast(), i);
-  out.min = at<double>(columns.getMin(), i);
-  out.max = at<double>(columns.getMax(), i);
-  out.mean = at<double>(columns.getMean(), i);
-  return out;
-}
+  bool has_statistics() const { return first.size() > 0; }
+  ColumnPlace place(size_t i) const {
+    return {at<Encoding>(encoding, i), at<uint16_t>(page, i), at<uint32_t>(offset, i),
+            at<uint32_t>(size, i),     at<uint64_t>(base, i), at<int64_t>(stride, i)};
+  }
+  ColumnStatistics statistics(size_t i) const {
+    return {at<uint32_t>(non_finite, i), at<double>(first, i), at<double>(last, i),
+            at<double>(min, i),          at<double>(max, i),   at<double>(mean, i)};
+  }
+
+  capnp::List<schema::Columns::Encoding>::Reader encoding;
+  capnp::List<uint16_t>::Reader page;
+  capnp::List<uint32_t>::Reader offset;
+  capnp::List<uint32_t>::Reader size;
+  capnp::List<uint64_t>::Reader base;
+  capnp::List<int64_t>::Reader stride;
+  capnp::List<uint32_t>::Reader non_finite;
+  capnp::List<double>::Reader first;
+  capnp::List<double>::Reader last;
+  capnp::List<double>::Reader min;
+  capnp::List<double>::Reader max;
+  capnp::List<double>::Reader mean;
+};
 
 std::string where(const ChunkInfo& info) { return "chunk " + std::to_string(info.lsn); }
 
@@ -59,10 +79,10 @@ Result<ChunkInfo> read_chunk_header(uint64_t lsn, std::string_view bytes) {
     info.min_step = in.getMinStep();
     info.max_step = in.getMaxStep();
     info.pages = in.getPages();
-    const auto row_columns = in.getRowColumns();
-    info.seq = read_place(row_columns, 0);
-    info.step = read_place(row_columns, 1);
-    info.time = read_place(row_columns, 2);
+    const ColumnLists row_columns(in.getRowColumns());
+    info.seq = row_columns.place(0);
+    info.step = row_columns.place(1);
+    info.time = row_columns.place(2);
     return Done{};
   });
   if (!read) return read.take_error().in(where(info));
@@ -76,37 +96,31 @@ struct ChunkReader::Impl {
   Impl(const ChunkInfo& chunk, const KeySet& key_set, const ValueSource& values)
       : info(chunk), keys(key_set), source(values) {}
 
-  Status load();
+  Status load(bool wants_columns);
   Status load_inline();
   Status load_directory();
-  void keep(schema::Columns::Reader columns);
 
   ChunkInfo info;
   const KeySet& keys;
   const ValueSource& source;
-  // Page 0 as words, and its root; or, for an inline chunk, the lookups of all its columns.
+  // Page 0 as words, and its lists; or, for an inline chunk, the lookups of all its columns.
   std::optional<record::MessageView> message;
-  schema::Columns::Reader directory;
+  ColumnLists directory;
   bool has_statistics = false;
   std::vector<ColumnLookup> lookups;
   uint16_t page_index = 0;  // of `page`; 0: none
   std::string page;
 };
 
-// What the directory says about a column, and, where it says nothing, what follows from its base.
-void ChunkReader::Impl::keep(schema::Columns::Reader columns) {
-  lookups.resize(keys.columns.size());
-  has_statistics = columns.getFirst().size() > 0;
-  for (size_t i = 0; i < lookups.size(); ++i) {
-    lookups[i] = {read_place(columns, i), read_statistics(columns, i)};
-  }
-}
-
 Status ChunkReader::Impl::load_inline() {
   Result<std::string> bytes = source(key::chunk(info.lsn));
   if (!bytes) return bytes.take_error();
   return unpack<schema::ChunkHeader>(*bytes, [&](auto in) -> Status {
-    keep(in.getColumns());
+    const ColumnLists columns(in.getColumns());
+    has_statistics = columns.has_statistics();
+    for (size_t i = 0; i < keys.columns.size(); ++i) {
+      lookups.push_back({columns.place(i), columns.statistics(i)});
+    }
     const auto inlined = in.getInlinePage();
     page.assign(reinterpret_cast<const char*>(inlined.begin()), inlined.size());
     page_index = 1;
@@ -119,15 +133,14 @@ Status ChunkReader::Impl::load_directory() {
   if (!bytes) return bytes.take_error();
   return record::try_read([&] {
     message.emplace(std::as_bytes(std::span(std::string_view(*bytes))));
-    directory = message->root<schema::Columns>();
-    has_statistics = directory.getFirst().size() > 0;
-    // Touch every list once, so that a damaged one fails here and not in lookup().
-    read_place(directory, 0);
-    read_statistics(directory, 0);
+    directory = ColumnLists(message->root<schema::Columns>());
+    has_statistics = directory.has_statistics();
   });
 }
 
-Status ChunkReader::Impl::load() {
+Status ChunkReader::Impl::load(bool wants_columns) {
+  const bool has_row_bytes = info.seq.size + info.step.size + info.time.size > 0;
+  if (!wants_columns && (info.pages > 0 || !has_row_bytes)) return Done{};
   Status read = info.pages == 0 ? load_inline() : load_directory();
   if (!read) return read.take_error().in(where(info));
   return read;
@@ -138,15 +151,15 @@ ChunkReader::~ChunkReader() = default;
 ChunkReader::ChunkReader(ChunkReader&&) noexcept = default;
 
 Result<ChunkReader> ChunkReader::open(const ChunkInfo& info, const KeySet& keys,
-                                      const ValueSource& source) {
+                                      const ValueSource& source, bool wants_columns) {
   auto impl = std::make_unique<Impl>(info, keys, source);
-  if (Status loaded = impl->load(); !loaded) return loaded.take_error();
+  if (Status loaded = impl->load(wants_columns); !loaded) return loaded.take_error();
   return ChunkReader(std::move(impl));
 }
 
 ColumnLookup ChunkReader::lookup(size_t index) const {
-  ColumnLookup found = impl_->message ? ColumnLookup{read_place(impl_->directory, index),
-                                                     read_statistics(impl_->directory, index)}
+  ColumnLookup found = impl_->message ? ColumnLookup{impl_->directory.place(index),
+                                                     impl_->directory.statistics(index)}
                                       : impl_->lookups[index];
   const ColumnType type = impl_->keys.columns[index].type;
   if (!impl_->has_statistics && type != ColumnType::kOther) {
@@ -210,7 +223,7 @@ Status decode_all(ChunkReader& reader, const KeySet& keys, const DecodeWish& wis
 
 Result<DecodedChunk> decode_chunk(const ChunkInfo& info, const KeySet& keys,
                                   const ValueSource& source, const DecodeWish& wish) {
-  Result<ChunkReader> reader = ChunkReader::open(info, keys, source);
+  Result<ChunkReader> reader = ChunkReader::open(info, keys, source, !wish.columns.empty());
   if (!reader) return reader.take_error();
   DecodedChunk out;
   out.info = info;

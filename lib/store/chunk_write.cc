@@ -128,7 +128,7 @@ struct ChunkEncoder::Build {
 void ChunkEncoder::add_numbers(Build& build, ColumnType type, std::span<const uint64_t> cells) {
   std::string& page = build.page();
   const size_t offset = page.size();
-  ColumnPlace place = encoder_.encode_numbers(type, cells, page);
+  ColumnPlace place = encoder_.encode_numbers(type, cells, effort_, page);
   build.locate(place, offset);
   build.directory.places.push_back(place);
   if (place.is_constant()) {
@@ -183,7 +183,8 @@ Status ChunkEncoder::add_columns(Build& build, const RowBlock& block, size_t beg
 }
 
 Result<EncodedChunk> ChunkEncoder::encode(const RowBlock& block, size_t begin, size_t end,
-                                          const KeySet& keys) {
+                                          const KeySet& keys, Effort effort) {
+  effort_ = effort;
   Build build;
   const size_t rows = end - begin;
   add_numbers(build, ColumnType::kUint64, std::span(block.seq).subspan(begin, rows));

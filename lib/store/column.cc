@@ -76,20 +76,21 @@ ColumnEncoder::ColumnEncoder() : scratch_(std::make_unique<Scratch>()) {}
 ColumnEncoder::~ColumnEncoder() = default;
 
 // False, and nothing appended, when compression does not pay.
-bool ColumnEncoder::append_blosc(std::span<const uint64_t> cells, std::string& out) {
+bool ColumnEncoder::append_blosc(std::span<const uint64_t> cells, Effort effort, std::string& out) {
+  const char* codec = effort == Effort::kFull ? BLOSC_ZSTD_COMPNAME : BLOSC_LZ4_COMPNAME;
   const size_t raw = cells.size_bytes();
   const size_t before = out.size();
   out.resize(before + raw + BLOSC_MAX_OVERHEAD);
   const int size = blosc_compress_ctx(kCompressionLevel, BLOSC_BITSHUFFLE, kCellSize, raw,
                                       cells.data(), out.data() + before, raw + BLOSC_MAX_OVERHEAD,
-                                      BLOSC_ZSTD_COMPNAME, /*blocksize=*/0, /*threads=*/1);
+                                      codec, /*blocksize=*/0, /*threads=*/1);
   const bool pays = size > 0 && static_cast<size_t>(size) < raw;
   out.resize(before + (pays ? static_cast<size_t>(size) : 0));
   return pays;
 }
 
 ColumnPlace ColumnEncoder::encode_numbers(ColumnType type, std::span<const uint64_t> cells,
-                                          std::string& out) {
+                                          Effort effort, std::string& out) {
   ColumnPlace place;
   const size_t before = out.size();
   const uint64_t stride = cells.size() < 2 ? 0 : cells[1] - cells[0];
@@ -109,13 +110,13 @@ ColumnPlace ColumnEncoder::encode_numbers(ColumnType type, std::span<const uint6
     for (size_t i = 1; i < cells.size(); ++i) differences[i - 1] = zigzag(cells[i] - cells[i - 1]);
     // Fewer significant bits than the cells have, so it pays; a compressor that fails is the
     // exception that raw cells are kept for.
-    if (!append_blosc(differences, out)) {
+    if (!append_blosc(differences, effort, out)) {
       place = {.encoding = Encoding::kRaw};
       append_raw(cells, out);
     }
   } else {
     place.encoding = Encoding::kBlosc;
-    if (!append_blosc(cells, out)) {
+    if (!append_blosc(cells, effort, out)) {
       place.encoding = Encoding::kRaw;
       append_raw(cells, out);
     }

@@ -15,11 +15,16 @@ inline constexpr size_t kChunkRowsMax = 4096;
 // fewer wait in an open chunk.  Half of the maximum, so that a fast logger never writes a row
 // twice.
 inline constexpr size_t kChunkRowsDirect = kChunkRowsMax / 2;
+// The same in raw bytes, for rows of many metrics.
+inline constexpr size_t kChunkBytesDirect = size_t{1} << 20;
 // Raw bytes of one chunk: 4096 rows of 128 metrics.  A single larger row is a chunk of its own.
 inline constexpr size_t kChunkBytesMax = size_t{4} << 20;
 // Rows of open chunks that one store keeps in memory to merge them later.  Over it the largest open
 // chunk is closed: memory stays bounded and only compression suffers.
 inline constexpr size_t kOpenBytesMax = size_t{16} << 20;
+// What an open chunk itself takes of that budget, so that a program that never logs the same keys
+// twice is bounded as well.
+inline constexpr size_t kOpenChunkBytes = 1024;
 // Small chunks that an open chunk may consist of before they are merged among themselves, so that
 // neither a reader nor a restart ever meets thousands of them.
 inline constexpr size_t kOpenPartsMax = 64;
@@ -53,6 +58,7 @@ inline constexpr int kSnapshotTriesMax = 50;
 
 static_assert(kChunkRowsDirect * 2 == kChunkRowsMax);
 static_assert(kChunkRowsMax <= kReadRowsMax);
+static_assert(kChunkBytesDirect <= kChunkBytesMax);
 static_assert(kOpenBytesMax >= 2 * kChunkBytesMax, "an open chunk can always grow full");
 static_assert(kInlineBytesMax < kPageBytes);
 

@@ -28,7 +28,7 @@ enum class ColumnType : uint8_t {
 };
 
 struct Column {
-  std::string path;  // UTF-8; nested keys joined as lib/record/path.h says
+  std::string path{};  // UTF-8; nested keys joined as lib/record/path.h says
   ColumnType type = ColumnType::kFloat64;
   auto operator<=>(const Column&) const = default;
 };
@@ -36,7 +36,7 @@ struct Column {
 // The columns of the rows that name its id.
 struct KeySet {
   uint32_t id = 0;  // unique in the run, chosen by the handler, from 1
-  std::vector<Column> columns;
+  std::vector<Column> columns{};
 
   size_t number_count() const;  // columns of eight-byte cells
   size_t byte_count() const { return columns.size() - number_count(); }
@@ -71,12 +71,12 @@ struct RowBlock {
   size_t number_count = 0;  // of the key set
   size_t byte_count = 0;    // of the key set
 
-  std::vector<uint64_t> seq;
-  std::vector<uint64_t> step;
-  std::vector<int64_t> time_ns;
-  std::vector<uint64_t> cells;      // rows × number_count: bits, in the key set's column order
-  std::string bytes;                // the byte cells one after another…
-  std::vector<uint64_t> byte_ends;  // …rows × byte_count: where each one ends in `bytes`
+  std::vector<uint64_t> seq{};
+  std::vector<uint64_t> step{};
+  std::vector<int64_t> time_ns{};
+  std::vector<uint64_t> cells{};      // rows × number_count: bits, in the key set's column order
+  std::string bytes{};                // the byte cells one after another…
+  std::vector<uint64_t> byte_ends{};  // …rows × byte_count: where each one ends in `bytes`
 
   RowBlock() = default;
   RowBlock(LaneId lane, const KeySet& keys);
@@ -84,8 +84,9 @@ struct RowBlock {
   size_t rows() const { return seq.size(); }
   bool empty() const { return seq.empty(); }
   LaneId lane() const { return {producer, ring}; }
-  // Bytes in memory that the rows need; the unit of the store's budgets.
-  size_t raw_size() const;
+  // Bytes in memory that rows [begin, end) need; the unit of the store's budgets.
+  size_t raw_size(size_t begin, size_t end) const;
+  size_t raw_size() const { return raw_size(0, rows()); }
 
   // Both require as many values as the key set has columns of that sort.
   void add_row(uint64_t row_seq, uint64_t row_step, int64_t row_time_ns,
@@ -112,18 +113,18 @@ struct RowBlock {
 
 // Written when the run is created and when its description changes.
 struct RunMeta {
-  std::string run_id;
-  std::string project;
-  std::string name;
-  std::string group;
-  std::vector<std::string> tags;
-  std::string notes;
+  std::string run_id{};
+  std::string project{};
+  std::string name{};
+  std::string group{};
+  std::vector<std::string> tags{};
+  std::string notes{};
   int64_t created_ns = 0;
-  std::string host;
-  std::vector<std::string> command;
-  std::string version;
-  std::vector<std::string> sinks;
-  std::string state;
+  std::string host{};
+  std::vector<std::string> command{};
+  std::string version{};
+  std::vector<std::string> sinks{};
+  std::string state{};
   int64_t ended_ns = 0;  // 0: not ended
   bool operator==(const RunMeta&) const = default;
 };
@@ -135,8 +136,8 @@ struct RingState {
   uint64_t stored = 0;
   uint64_t dropped = 0;
   uint64_t missing = 0;
-  std::vector<std::pair<uint16_t, uint32_t>> key_sets;  // kind → key set id
-  std::string poisoned;
+  std::vector<std::pair<uint16_t, uint32_t>> key_sets{};  // kind → key set id
+  std::string poisoned{};
   bool operator==(const RingState&) const = default;
 };
 
@@ -148,15 +149,15 @@ struct ProducerState {
   uint32_t worker = 0;
   int32_t pid = 0;
   uint64_t pid_start = 0;
-  std::string host;
-  std::string state;
+  std::string host{};
+  std::string state{};
   int32_t exit_code = 0;
   int32_t signal = 0;
-  std::string cause;
+  std::string cause{};
   int64_t started_ns = 0;
   int64_t ended_ns = 0;
-  std::string segment;
-  std::vector<RingState> rings;  // by ring index
+  std::string segment{};
+  std::vector<RingState> rings{};  // by ring index
   uint64_t next_step = 0;
   int32_t local_rank = 0;
   int32_t world_size = 0;
@@ -167,9 +168,9 @@ struct ProducerState {
 struct SinkState {
   uint64_t chunk_lsn = 0;
   uint64_t record_lsn = 0;
-  Cursors lanes;
+  Cursors lanes{};
   uint64_t rows = 0;
-  std::string cursor;
+  std::string cursor{};
   bool operator==(const SinkState&) const = default;
 };
 
@@ -177,7 +178,7 @@ struct SinkState {
 struct RecordEntry {
   uint32_t producer = 0;  // 0: the service itself
   uint64_t seq = 0;       // rows of the lane before it
-  std::string message;    // schema Record as a flat message of one segment, unframed
+  std::string message{};  // schema Record as a flat message of one segment, unframed
 };
 
 struct BlobId {
@@ -188,13 +189,13 @@ struct BlobId {
 
 // What becomes visible together or not at all.
 struct Commit {
-  std::vector<KeySet> key_sets;  // new ones; must be in the store no later than their first row
-  std::vector<RowBlock> blocks;
-  std::vector<RecordEntry> records;
-  std::vector<ProducerState> producers;  // changed ones, whole
-  std::optional<RunMeta> meta;           // when it changed
-  std::vector<BlobId> consumed_blobs;    // their records are among `records` or `blocks`
-  std::vector<uint32_t> ended;           // producers that write no more: their chunks are closed
+  std::vector<KeySet> key_sets{};  // new ones; must be in the store no later than their first row
+  std::vector<RowBlock> blocks{};
+  std::vector<RecordEntry> records{};
+  std::vector<ProducerState> producers{};  // changed ones, whole
+  std::optional<RunMeta> meta{};           // when it changed
+  std::vector<BlobId> consumed_blobs{};    // their records are among `records` or `blocks`
+  std::vector<uint32_t> ended{};           // producers that write no more: their chunks are closed
 
   bool empty() const;
 };

@@ -37,6 +37,9 @@ class RowView {
           const std::vector<size_t>& columns)
       : producer_(producer), keys_(keys), chunk_(chunk), columns_(columns) {}
 
+  // For whoever walks: the row that is looked at from now on.
+  void move_to(size_t row) { row_ = row; }
+
   const ProducerState& producer() const { return producer_; }  // rank, attempt, worker, pid…
   uint16_t ring() const;
   uint64_t seq() const;         // within the lane
@@ -55,7 +58,6 @@ class RowView {
   Result<Tree> value(size_t i) const;
 
  private:
-  friend class RowWalk;
   const ProducerState& producer_;
   const KeySet& keys_;
   const DecodedChunk& chunk_;
@@ -90,7 +92,7 @@ struct Metric {
 enum class Axis : uint8_t { kStep, kTime };
 
 struct SeriesQuery {
-  std::string metric;            // name or path
+  std::string metric{};          // name or path
   std::vector<int32_t> ranks{};  // empty: all
   Axis axis = Axis::kStep;
   uint64_t step_begin = 0;

@@ -27,8 +27,11 @@ RowBlock::RowBlock(LaneId lane, const KeySet& keys)
       number_count(keys.number_count()),
       byte_count(keys.byte_count()) {}
 
-size_t RowBlock::raw_size() const {
-  return (3 * rows() + cells.size() + byte_ends.size()) * sizeof(uint64_t) + bytes.size();
+size_t RowBlock::raw_size(size_t begin, size_t end) const {
+  const size_t fixed = (end - begin) * (3 + number_count + byte_count) * sizeof(uint64_t);
+  if (byte_count == 0 || begin == end) return fixed;
+  const uint64_t first = begin == 0 ? 0 : byte_ends[begin * byte_count - 1];
+  return fixed + (byte_ends[end * byte_count - 1] - first);
 }
 
 void RowBlock::add_row(uint64_t row_seq, uint64_t row_step, int64_t row_time_ns,

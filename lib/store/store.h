@@ -62,7 +62,7 @@ class Store {
   Store& operator=(const Store&) = delete;
 
   // What a repair at open had to give up, a line each; empty: nothing was repaired.
-  const std::vector<std::string>& repaired() const;
+  std::vector<std::string> repaired() const;
   const std::string& dir() const;  // the run's directory
 
   // Stores a commit whole or not at all; with `sync` it also survives a power cut.

@@ -1,0 +1,283 @@
+#include "store/database.h"
+
+#include <fcntl.h>
+#include <leveldb/iterator.h>
+#include <leveldb/write_batch.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <sstream>
+
+#include "store/keys.h"
+#include "store/limits.h"
+
+namespace ringlog::store {
+
+namespace {
+
+using leveldb::Status;
+
+// Lines that one damaged database may leave in memory.
+constexpr size_t kDamageLinesMax = 64;
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+bool is_data_file(std::string_view name) {
+  return name.ends_with(".ldb") || name.ends_with(".sst") || name.ends_with(".log") ||
+         name.starts_with("MANIFEST-");
+}
+
+enum class Contents { kNothing, kFilesWithoutCurrent, kDatabase };
+
+Contents contents_of(leveldb::Env& env, const std::string& dir) {
+  std::vector<std::string> names;
+  if (!env.GetChildren(dir, &names).ok()) return Contents::kNothing;
+  if (std::find(names.begin(), names.end(), "CURRENT") != names.end()) return Contents::kDatabase;
+  return std::any_of(names.begin(), names.end(), is_data_file) ? Contents::kFilesWithoutCurrent
+                                                               : Contents::kNothing;
+}
+
+// Makes `dir` and the folders above it, for the owner only.
+Status make_directories(const std::string& dir) {
+  for (size_t end = dir.find('/', 1);; end = dir.find('/', end + 1)) {
+    const std::string part = dir.substr(0, end);
+    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
+      return Status::IOError(part, std::strerror(errno));
+    }
+    if (end == std::string::npos) break;
+  }
+  struct stat info {};
+  if (stat(dir.c_str(), &info) != 0) return Status::IOError(dir, std::strerror(errno));
+  return S_ISDIR(info.st_mode) ? Status::OK() : Status::IOError(dir, std::strerror(ENOTDIR));
+}
+
+// Who holds LevelDB's lock: " (process 123)", or nothing when that is unknown or this process.
+std::string lock_holder(const std::string& dir) {
+  const int fd = open((dir + "/LOCK").c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return {};
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  const bool held = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  // Closing it here would drop this process's own lock, were it the holder; it is not.
+  close(fd);
+  return held ? " (process " + std::to_string(lock.l_pid) + ")" : std::string();
+}
+
+Error open_error(const Status& status, const std::string& dir) {
+  const std::string text = status.ToString();
+  if (contains(text, "already held by process")) {
+    return {Code::kIo, "store " + dir + ": this process has the run open already"};
+  }
+  if (status.IsIOError() && contains(text, "lock ") &&
+      contains(text, "Resource temporarily unavailable")) {
+    return {Code::kIo, "store " + dir + ": another service writes this run" + lock_holder(dir)};
+  }
+  return error_of(status, "store " + dir);
+}
+
+// What RepairDB moved aside.
+void list_lost(leveldb::Env& env, const std::string& dir, std::vector<std::string>& lines) {
+  std::vector<std::string> names;
+  if (!env.GetChildren(dir + "/lost", &names).ok()) return;
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    if (is_data_file(name)) lines.push_back("moved to " + dir + "/lost: " + name);
+  }
+}
+
+struct Opening {
+  const std::string& dir;
+  leveldb::Options options;
+  std::vector<std::string> repaired{};
+
+  Status repair(const std::string& why);
+  Status open(std::unique_ptr<leveldb::DB>& db);
+  Status open_checked(std::unique_ptr<leveldb::DB>& db);
+};
+
+Status Opening::repair(const std::string& why) {
+  // RepairDB does not look whether somebody writes.
+  leveldb::FileLock* lock = nullptr;
+  Status status = options.env->LockFile(dir + "/LOCK", &lock);
+  if (!status.ok()) return status;
+  DamageLog log;
+  leveldb::Options with_log = options;
+  with_log.info_log = &log;
+  status = leveldb::RepairDB(dir, with_log);
+  options.env->UnlockFile(lock);
+  repaired.push_back(why);
+  for (std::string& line : log.take()) repaired.push_back(std::move(line));
+  list_lost(*options.env, dir, repaired);
+  return status;
+}
+
+Status Opening::open(std::unique_ptr<leveldb::DB>& db) {
+  leveldb::DB* opened = nullptr;
+  Status status = leveldb::DB::Open(options, dir, &opened);
+  db.reset(opened);
+  return status;
+}
+
+// Opens; what LevelDB would notice only later counts as corruption now, while it can be repaired.
+Status Opening::open_checked(std::unique_ptr<leveldb::DB>& db) {
+  Status status = open(db);
+  // With files around, "does not exist" means that the CURRENT file lies.
+  if (status.IsInvalidArgument()) return Status::Corruption(status.ToString());
+  if (!status.ok()) return status;
+  const std::vector<std::string> damaged = damaged_tables(*db, *options.env, dir);
+  if (!damaged.empty()) status = Status::Corruption("damaged table", damaged.front());
+  std::string version;
+  leveldb::ReadOptions read;
+  read.verify_checksums = true;
+  if (status.ok()) status = db->Get(read, key::format(), &version);
+  return status.IsNotFound() ? Status::OK() : status;
+}
+
+Status write_format(leveldb::DB& db) {
+  std::string version;
+  append_be(version, kFormatVersion);
+  leveldb::WriteOptions options;
+  options.sync = true;
+  return db.Put(options, key::format(), version);
+}
+
+Status read_format(leveldb::DB& db, std::string& version) {
+  leveldb::ReadOptions options;
+  options.verify_checksums = true;
+  return db.Get(options, key::format(), &version);
+}
+
+bool is_empty(leveldb::DB& db) {
+  const std::unique_ptr<leveldb::Iterator> it(db.NewIterator({}));
+  it->SeekToFirst();
+  return !it->Valid() && it->status().ok();
+}
+
+}  // namespace
+
+Error error_of(const leveldb::Status& status, const std::string& where) {
+  const std::string text = status.ToString();
+  const std::string message = where + ": " + text;
+  if (status.IsNotFound()) return {Code::kNotFound, message};
+  if (status.IsCorruption()) return {Code::kCorrupt, message};
+  if (contains(text, std::strerror(EACCES)) || contains(text, std::strerror(EPERM))) {
+    return {Code::kPermission, message};
+  }
+  return {Code::kIo, message};
+}
+
+void DamageLog::Logv(const char* format, va_list arguments) {
+  char line[512];
+  std::vsnprintf(line, sizeof(line), format, arguments);
+  std::string text(line);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  static constexpr std::string_view kTelling[] = {"orrupt",  "ropp", "gnoring",
+                                                  "epaired", "lost", "rchiving"};
+  const bool tells = std::any_of(std::begin(kTelling), std::end(kTelling),
+                                 [&](std::string_view part) { return contains(text, part); });
+  const std::lock_guard lock(mutex_);
+  if (tells && lines_.size() < kDamageLinesMax) lines_.push_back(std::move(text));
+}
+
+std::vector<std::string> DamageLog::take() {
+  const std::lock_guard lock(mutex_);
+  return std::move(lines_);
+}
+
+leveldb::Options database_options(leveldb::Env* env, size_t write_buffer_size) {
+  leveldb::Options options;
+  options.env = env;
+  options.write_buffer_size = write_buffer_size == 0 ? kWriteBufferBytes : write_buffer_size;
+  options.max_file_size = kTableBytesMax;
+  options.compression = leveldb::kNoCompression;  // pages are compressed already
+  options.paranoid_checks = true;
+  return options;
+}
+
+std::vector<std::string> damaged_tables(leveldb::DB& db, leveldb::Env& env,
+                                        const std::string& dir) {
+  std::string tables;
+  db.GetProperty("leveldb.sstables", &tables);
+  std::vector<std::string> damaged;
+  std::istringstream lines(tables);
+  for (std::string line; std::getline(lines, line);) {
+    unsigned long long number = 0;
+    unsigned long long size = 0;
+    if (std::sscanf(line.c_str(), " %llu:%llu[", &number, &size) != 2) continue;
+    char name[32];
+    std::snprintf(name, sizeof(name), "%06llu.ldb", number);
+    uint64_t real_size = 0;
+    if (!env.GetFileSize(dir + "/" + name, &real_size).ok() || real_size != size) {
+      damaged.emplace_back(name);
+    }
+  }
+  return damaged;
+}
+
+bool has_format(leveldb::DB& db) {
+  std::string version;
+  return !read_format(db, version).IsNotFound();
+}
+
+ringlog::Status check_format(leveldb::DB& db, const std::string& dir) {
+  std::string version;
+  const Status status = read_format(db, version);
+  if (status.IsNotFound() && is_empty(db)) {
+    return Error{Code::kNotFound, "store " + dir + ": is empty, its run is just being created"};
+  }
+  if (status.IsNotFound()) {
+    return Error{Code::kVersion, "store " + dir + ": has no format version, expected " +
+                                     std::to_string(kFormatVersion)};
+  }
+  if (!status.ok()) return error_of(status, "store " + dir);
+  const uint32_t found = version.size() == 4 ? read_be<uint32_t>(version, 0) : 0;
+  if (found != kFormatVersion) {
+    return Error{Code::kVersion, "store " + dir + ": has format version " + std::to_string(found) +
+                                     ", this program reads version " +
+                                     std::to_string(kFormatVersion)};
+  }
+  return Done{};
+}
+
+Result<Database> open_database(const std::string& dir, const DatabaseWish& wish) {
+  const Contents contents = contents_of(*wish.env, dir);
+  if (contents == Contents::kNothing) {
+    if (!wish.create) return Error{Code::kNotFound, "store " + dir + ": there is no run"};
+    if (Status made = make_directories(dir); !made.ok()) return open_error(made, dir);
+  }
+  Opening opening{dir, database_options(wish.env, wish.write_buffer_size)};
+  // Never with files around: LevelDB would start over and delete them.
+  opening.options.create_if_missing = contents == Contents::kNothing;
+
+  Database out;
+  Status status = contents == Contents::kFilesWithoutCurrent
+                      ? Status::Corruption("there are data files but no CURRENT file")
+                      : opening.open_checked(out.db);
+  if (status.IsCorruption()) {
+    out.db.reset();
+    status = opening.repair(status.ToString());
+    if (status.ok()) status = opening.open_checked(out.db);
+  }
+  if (!status.ok()) return open_error(status, dir);
+  out.repaired = std::move(opening.repaired);
+
+  // A new store, one whose first write a crash prevented, or one whose first table was lost.
+  std::string version;
+  status = read_format(*out.db, version);
+  if (status.IsNotFound() && (is_empty(*out.db) || !out.repaired.empty())) {
+    status = write_format(*out.db);
+    if (!status.ok()) return open_error(status, dir);
+  }
+  if (ringlog::Status format = check_format(*out.db, dir); !format) return format.take_error();
+  return out;
+}
+
+}  // namespace ringlog::store

@@ -1,0 +1,80 @@
+#include "store/run_index.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "record/path.h"
+#include "store/keys.h"
+#include "store/scan.h"
+
+namespace ringlog::store {
+
+namespace {
+
+// Lines that a damaged store may leave.
+constexpr size_t kDamageLinesMax = 64;
+
+void add_damage(RunIndex& index, std::string line) {
+  if (index.damage.size() < kDamageLinesMax) index.damage.push_back(std::move(line));
+}
+
+auto order_of(const Lane& lane) {
+  const ProducerState& p = *lane.producer;
+  return std::tuple(p.rank, p.attempt, p.worker, lane.id.producer, lane.id.ring);
+}
+
+bool comes_first(const ChunkInfo& a, const ChunkInfo& b) {
+  return std::tuple(a.first_seq, a.lsn) < std::tuple(b.first_seq, b.lsn);
+}
+
+}  // namespace
+
+Status RunIndex::load(leveldb::DB& db) {
+  Result<std::vector<KeySet>> stored_keys = read_key_sets(db);
+  if (!stored_keys) return stored_keys.take_error();
+  for (KeySet& keys : *stored_keys) {
+    const uint32_t id = keys.id;
+    key_sets[id] = std::move(keys);
+  }
+  Result<std::vector<ProducerState>> stored_producers = read_producers(db);
+  if (!stored_producers) return stored_producers.take_error();
+  for (ProducerState& producer : *stored_producers) {
+    const uint32_t id = producer.producer;
+    producers[id] = std::move(producer);
+  }
+
+  std::map<LaneId, std::vector<ChunkInfo>> chunks;
+  Status read = scan_prefix(db, {tag::kChunk}, [&](std::string_view key, std::string_view value) {
+    const uint64_t lsn = key::lsn_of(key, tag::kChunk).value_or(0);
+    Result<ChunkInfo> info = read_chunk_header(lsn, value);
+    if (!info) {
+      add_damage(*this, info.error().message);
+    } else if (!key_sets.contains(info->key_set)) {
+      add_damage(*this, "chunk " + std::to_string(lsn) + ": its key set " +
+                            std::to_string(info->key_set) + " is missing");
+    } else {
+      chunks[info->lane].push_back(*info);
+    }
+    return Result<bool>(true);
+  });
+  if (!read) return read;
+  for (auto& [id, list] : chunks) {
+    const auto [producer, is_unknown] = producers.try_emplace(id.producer);
+    if (is_unknown) {
+      producer->second.producer = id.producer;
+      add_damage(*this, "producer " + std::to_string(id.producer) + ": its state is missing");
+    }
+    std::sort(list.begin(), list.end(), comes_first);
+    lanes.push_back({id, &producer->second, std::move(list)});
+  }
+  std::sort(lanes.begin(), lanes.end(),
+            [](const Lane& a, const Lane& b) { return order_of(a) < order_of(b); });
+  return Done{};
+}
+
+bool is_metric(const Column& column, std::string_view name) {
+  return column.path == name || record::display_path(column.path) == name;
+}
+
+}  // namespace ringlog::store

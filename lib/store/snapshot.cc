@@ -1,0 +1,257 @@
+#include "store/snapshot.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "store/limits.h"
+
+namespace ringlog::store {
+
+namespace {
+
+// Everything in the log stays in memory when it is replayed: no table is built for it.
+constexpr size_t kViewBufferBytes = size_t{256} << 20;
+// Views that LevelDB refuses are captured again this often, then they are taken for damaged.
+constexpr int kOpenTriesMax = 3;
+
+Error errno_error(const std::string& what) {
+  const int error = errno;
+  const Code code = error == ENOENT                     ? Code::kNotFound
+                    : error == EACCES || error == EPERM ? Code::kPermission
+                                                        : Code::kIo;
+  return {code, what + ": " + std::strerror(error)};
+}
+
+// kNotFound, kPermission, kIo.
+Result<std::string> read_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return errno_error(path);
+  std::string bytes;
+  constexpr size_t kStep = size_t{1} << 20;
+  for (;;) {
+    const size_t before = bytes.size();
+    bytes.resize(before + kStep);
+    const ssize_t got = ::read(fd, bytes.data() + before, kStep);
+    if (got < 0 && errno == EINTR) {
+      bytes.resize(before);
+      continue;
+    }
+    bytes.resize(before + (got > 0 ? static_cast<size_t>(got) : 0));
+    if (got > 0) continue;
+    const Error error = got < 0 ? errno_error(path) : Error{};
+    ::close(fd);
+    if (got < 0) return error;
+    return bytes;
+  }
+}
+
+Result<std::vector<std::string>> list_files(const std::string& dir) {
+  DIR* stream = opendir(dir.c_str());
+  if (stream == nullptr) return errno_error(dir);
+  std::vector<std::string> names;
+  while (const dirent* entry = readdir(stream)) names.emplace_back(entry->d_name);
+  closedir(stream);
+  return names;
+}
+
+bool is_table(std::string_view name) { return name.ends_with(".ldb") || name.ends_with(".sst"); }
+
+// Captures a folder of LevelDB files, possibly while LevelDB writes there.
+class Capture {
+ public:
+  Capture(const std::string& dir, Files previous) : dir_(dir), tables_(std::move(previous)) {}
+
+  // True: `files` and `tables` hold one moment.  False: the folder changed meanwhile, try again.
+  Result<bool> try_once();
+
+  Files files;   // all of them
+  Files tables;  // the mapped ones of them
+
+ private:
+  struct Anchor {
+    std::string current;
+    std::string manifest_name;
+    std::optional<std::string> manifest;  // absent: CURRENT names a file that is not there
+  };
+  Result<Anchor> read_anchor() const;
+  Result<bool> is_unchanged(const Anchor& anchor) const;
+  Result<bool> map_tables(const std::vector<std::string>& names);
+
+  const std::string& dir_;
+  Files tables_;  // mapped before
+};
+
+// CURRENT and the manifest it names.  Without CURRENT: empty, and LevelDB will call it damaged.
+Result<Capture::Anchor> Capture::read_anchor() const {
+  Anchor anchor;
+  Result<std::string> current = read_file(dir_ + "/CURRENT");
+  if (!current && current.error().code == Code::kNotFound) return anchor;
+  if (!current) return current.take_error();
+  anchor.current = std::move(*current);
+  anchor.manifest_name = anchor.current.substr(0, anchor.current.find('\n'));
+  // A name with a folder in it would be damage that leads elsewhere.
+  if (anchor.manifest_name.find('/') != std::string::npos) return anchor;
+  Result<std::string> manifest = read_file(dir_ + "/" + anchor.manifest_name);
+  if (manifest) {
+    anchor.manifest = std::move(*manifest);
+  } else if (manifest.error().code != Code::kNotFound && !anchor.manifest_name.empty()) {
+    return manifest.take_error();
+  }
+  return anchor;
+}
+
+// The manifest only grows, and another one has another name.
+Result<bool> Capture::is_unchanged(const Anchor& anchor) const {
+  Result<std::string> current = read_file(dir_ + "/CURRENT");
+  if (!current && current.error().code != Code::kNotFound) return current.take_error();
+  if ((current ? *current : std::string()) != anchor.current) return false;
+  if (!anchor.manifest) return true;
+  struct stat info {};
+  if (stat((dir_ + "/" + anchor.manifest_name).c_str(), &info) != 0) return false;
+  return static_cast<size_t>(info.st_size) == anchor.manifest->size();
+}
+
+Result<bool> Capture::map_tables(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (!is_table(name)) continue;
+    const std::string path = dir_ + "/" + name;
+    const auto known = tables_.find(name);
+    if (known != tables_.end() &&
+        static_cast<const MappedFile*>(known->second.get())->is_still(path)) {
+      tables[name] = known->second;
+      continue;
+    }
+    Result<std::shared_ptr<const MappedFile>> mapped = MappedFile::map(path);
+    if (mapped) {
+      tables[name] = std::move(*mapped);
+    } else if (mapped.error().code != Code::kNotFound) {
+      return mapped.take_error();
+    }
+    // A table that is gone was either dropped by a compaction that had ended before, and then
+    // nobody misses it, or LevelDB will say that it does.
+  }
+  return true;
+}
+
+// The logs are listed before they are read: when a newer log is in the list, the older ones were
+// complete.  The manifest must be the same before and after, or rows could be between a log that is
+// gone and a table that is not yet known.
+Result<bool> Capture::try_once() {
+  files.clear();
+  tables.clear();
+  Result<Anchor> anchor = read_anchor();
+  if (!anchor) return anchor.take_error();
+  Result<std::vector<std::string>> names = list_files(dir_);
+  if (!names) return names.take_error();
+  for (const std::string& name : *names) {
+    if (!name.ends_with(".log")) continue;
+    Result<std::string> bytes = read_file(dir_ + "/" + name);
+    if (bytes) {
+      files[name] = std::make_shared<MemoryFile>(std::move(*bytes));
+    } else if (bytes.error().code != Code::kNotFound) {
+      return bytes.take_error();
+    }
+  }
+  Result<bool> unchanged = is_unchanged(*anchor);
+  if (!unchanged || !*unchanged) return unchanged;
+  if (Result<bool> mapped = map_tables(*names); !mapped) return mapped;
+  files.insert(tables.begin(), tables.end());
+  if (!anchor->current.empty()) {
+    files["CURRENT"] = std::make_shared<MemoryFile>(anchor->current);
+  }
+  if (anchor->manifest) {
+    files[anchor->manifest_name] = std::make_shared<MemoryFile>(std::move(*anchor->manifest));
+  }
+  return true;
+}
+
+Status capture(Capture& capture, const std::string& dir) {
+  for (int tries = 0; tries < kSnapshotTriesMax; ++tries) {
+    Result<bool> done = capture.try_once();
+    if (!done) return done.take_error();
+    if (*done) return Done{};
+  }
+  return Error{Code::kIo, dir + ": changes faster than it can be read"};
+}
+
+leveldb::Options view_options(ViewEnv& env, DamageLog& log) {
+  leveldb::Options options = database_options(&env, kViewBufferBytes);
+  options.info_log = &log;
+  options.paranoid_checks = false;  // what a damaged log still holds is wanted
+  options.reuse_logs = true;        // keeps the replayed log in memory instead of building a table
+  return options;
+}
+
+bool has_store(const Files& files) {
+  for (const auto& [name, bytes] : files) {
+    if (name == "CURRENT" || name.ends_with(".log") || is_table(name)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Status Snapshot::open(const std::string& dir) {
+  leveldb::DB* db = nullptr;
+  const leveldb::Status status = leveldb::DB::Open(view_options(*env_, log_), ViewEnv::kDir, &db);
+  db_.reset(db);
+  // With files around, "does not exist" means that the CURRENT file is missing or lies.
+  if (status.IsInvalidArgument()) return Error{Code::kCorrupt, dir + ": " + status.ToString()};
+  if (!status.ok()) {
+    Error error = error_of(status, dir);
+    // Files of a view cannot be missing for another reason.
+    if (error.code == Code::kNotFound || error.code == Code::kIo) error.code = Code::kCorrupt;
+    return error;
+  }
+  const std::vector<std::string> damaged = damaged_tables(*db_, *env_, ViewEnv::kDir);
+  if (!damaged.empty()) return Error{Code::kCorrupt, dir + ": damaged table " + damaged.front()};
+  return Done{};
+}
+
+// Repairs the view; the files themselves are left alone.
+Status Snapshot::repair(const std::string& dir, const std::string& why) {
+  is_repaired_ = true;
+  damage_.push_back(why);
+  db_.reset();
+  const leveldb::Status status = leveldb::RepairDB(ViewEnv::kDir, view_options(*env_, log_));
+  if (!status.ok()) return error_of(status, dir);
+  return open(dir);
+}
+
+Result<std::unique_ptr<Snapshot>> Snapshot::take(const std::string& dir, const Snapshot* previous) {
+  Capture files(dir, previous == nullptr ? Files() : previous->tables_);
+  std::unique_ptr<Snapshot> snapshot;
+  Status opened = Done{};
+  for (int tries = 0; tries < kOpenTriesMax; ++tries) {
+    if (Status captured = capture(files, dir); !captured) {
+      Error error = captured.take_error();
+      if (error.code == Code::kNotFound) error.message = dir + ": there is no run";
+      return error;
+    }
+    if (!has_store(files.files)) return Error{Code::kNotFound, dir + ": there is no run"};
+    snapshot.reset(new Snapshot());
+    snapshot->tables_ = files.tables;
+    snapshot->env_ = std::make_unique<ViewEnv>(files.files);
+    opened = snapshot->open(dir);
+    if (opened || opened.error().code != Code::kCorrupt) break;
+  }
+  if (!opened && opened.error().code == Code::kCorrupt) {
+    opened = snapshot->repair(dir, opened.error().message);
+  }
+  if (!opened) return opened.take_error();
+  for (std::string& line : snapshot->log_.take()) snapshot->damage_.push_back(std::move(line));
+  Status format = check_format(*snapshot->db_, dir);
+  // The format stands in the oldest table; when that is lost the rest still can be read.
+  const bool is_lost = !format && snapshot->is_repaired_ && !has_format(*snapshot->db_);
+  if (!format && !is_lost) return format.take_error();
+  return snapshot;
+}
+
+}  // namespace ringlog::store
