@@ -46,6 +46,11 @@ void on_sigbus(int signal, siginfo_t* info, void* context) {
     g_previous.sa_sigaction(signal, info, context);
     return;
   }
+  const bool is_simple = (g_previous.sa_flags & SA_SIGINFO) == 0;
+  if (is_simple && g_previous.sa_handler != SIG_DFL && g_previous.sa_handler != SIG_IGN) {
+    g_previous.sa_handler(signal);
+    return;
+  }
   // The access is repeated after we return and then takes the default action.
   ::signal(signal, SIG_DFL);
 }
