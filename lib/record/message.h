@@ -66,7 +66,8 @@ class MessageView {
 
  private:
   kj::ArrayPtr<const capnp::word> copy(std::span<const std::byte> bytes) {
-    std::memcpy(words_.data(), bytes.data(), words_.size() * 8);
+    // An empty message has no memory at all, and memcpy wants some even for nothing.
+    if (!words_.empty()) std::memcpy(words_.data(), bytes.data(), words_.size() * 8);
     return {reinterpret_cast<const capnp::word*>(words_.data()), words_.size()};
   }
   kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments() const { return {&segment_, 1}; }
