@@ -1,0 +1,112 @@
+// ringlog's own ring, without the service: shm::RingWriter and shm::RingReader in two processes.
+//
+// The consumer does what the service's drain thread does: copy the backlog to private memory, check
+// every header, give the room back, sleep on the doorbell when nothing comes.
+
+#include "shm/ring.h"
+#include "bench/peers/peer.h"
+#include "shm/doorbell.h"
+#include "shm/posix.h"
+#include "shm/ring_reader.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <chrono>
+
+namespace ringlog::bench {
+
+namespace {
+
+constexpr uint64_t kCapacity = shm::kFirstRingBytes;
+constexpr uint64_t kTurnBytes = 256 * 1024;
+
+class RinglogRingPeer final : public Peer {
+ public:
+  std::string name() const override { return "ringlog"; }
+  std::string settings() const override {
+    return "lib/shm: 1 MiB ring, copied out with pread and checked as in the service";
+  }
+  std::string lacks() const override { return "a store, when run without the service as here"; }
+  uint64_t warm_count() const override { return 50'000; }
+  double expected_ns(size_t size) const override { return 10 + 40 * kib(size); }
+
+  void open(const Job&) override {
+    words_ = std::make_unique<Shared<Words>>();
+    auto file = shm::create_memfd("bench-ring");
+    if (!file) fail(file.error().message);
+    file_ = std::move(*file);
+    if (Status s = shm::allocate_file(file_.get(), kBytes, "ring"); !s) fail(s.error().message);
+    void* at =
+        ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file_.get(), 0);
+    if (at == MAP_FAILED) fail_errno("mmap");
+    data_ = static_cast<std::byte*>(at);
+  }
+
+  void produce(const Job& job, Source& source) override {
+    shm::RingWriter writer((*words_)->producer, (*words_)->consumer, data_, kCapacity,
+                           (*words_)->doorbell);
+    const auto size = static_cast<uint32_t>(job.record_size);
+    for (uint64_t i = 0; i < job.count; ++i) {
+      const std::byte* record = source.next();
+      std::byte* at = writer.try_reserve(size);
+      if (at == nullptr) at = writer.wait_reserve(size, std::chrono::seconds(10));
+      if (at == nullptr) fail("ringlog: no room for 10 s");
+      std::memcpy(at, record, size);
+      writer.commit(size);
+    }
+    writer.ring();
+  }
+
+  void consume(const Job& job, Sink& sink) override {
+    shm::DoorbellPage& doorbell = (*words_)->doorbell;
+    shm::RingReader reader(file_.get(), {0, kCapacity}, (*words_)->producer, (*words_)->consumer,
+                           0);
+    std::vector<std::byte> scratch;
+    std::vector<shm::RecordView> views;
+    while (sink.count() < job.count) {
+      if (reader.backlog() == 0) {
+        wait_for_work(reader, doorbell);
+        continue;
+      }
+      views.clear();
+      if (Status s = reader.poll(kTurnBytes, scratch, views); !s) fail(s.error().message);
+      for (const shm::RecordView& view : views) {
+        sink.take(view.payload_untrusted.data() - size_t{view.header.header_words} * 8);
+      }
+      reader.give_back(reader.position());
+    }
+  }
+
+  void close() override {
+    ::munmap(data_, kBytes);
+    file_.reset();
+    words_.reset();
+  }
+
+ private:
+  static constexpr uint64_t kBytes = kCapacity + shm::kRecordSizeMax;
+  struct Words {
+    alignas(4096) shm::RingProducer producer;
+    alignas(4096) shm::RingConsumer consumer;
+    alignas(4096) shm::DoorbellPage doorbell;
+  };
+
+  static void wait_for_work(const shm::RingReader& reader, shm::DoorbellPage& doorbell) {
+    for (int i = 0; i < 2000 && reader.backlog() == 0; ++i) relax();
+    if (reader.backlog() != 0) return;
+    shm::announce_sleep(doorbell);
+    if (reader.backlog() != 0) return shm::cancel_sleep(doorbell);
+    shm::sleep_on_doorbell(doorbell, std::chrono::milliseconds(shm::kServiceSleepMaxMs));
+  }
+
+  std::unique_ptr<Shared<Words>> words_;
+  shm::Fd file_;
+  std::byte* data_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Peer> make_ringlog_ring() { return std::make_unique<RinglogRingPeer>(); }
+
+}  // namespace ringlog::bench
