@@ -1,10 +1,7 @@
 #include "store/database.h"
 
-#include <fcntl.h>
 #include <leveldb/iterator.h>
 #include <leveldb/write_batch.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -44,42 +41,13 @@ Contents contents_of(leveldb::Env& env, const std::string& dir) {
                                                                : Contents::kNothing;
 }
 
-// Makes `dir` and the folders above it, for the owner only.
-Status make_directories(const std::string& dir) {
-  for (size_t end = dir.find('/', 1);; end = dir.find('/', end + 1)) {
-    const std::string part = dir.substr(0, end);
-    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
-      return Status::IOError(part, std::strerror(errno));
-    }
-    if (end == std::string::npos) break;
-  }
-  struct stat info {};
-  if (stat(dir.c_str(), &info) != 0) return Status::IOError(dir, std::strerror(errno));
-  return S_ISDIR(info.st_mode) ? Status::OK() : Status::IOError(dir, std::strerror(ENOTDIR));
-}
-
-// Who holds LevelDB's lock: " (process 123)", or nothing when that is unknown or this process.
-std::string lock_holder(const std::string& dir) {
-  const int fd = open((dir + "/LOCK").c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return {};
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  const bool held = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-  // Closing it here would drop this process's own lock, were it the holder; it is not.
-  close(fd);
-  return held ? " (process " + std::to_string(lock.l_pid) + ")" : std::string();
-}
-
 Error open_error(const Status& status, const std::string& dir) {
   const std::string text = status.ToString();
-  if (contains(text, "already held by process")) {
-    return {Code::kIo, "store " + dir + ": this process has the run open already"};
-  }
-  if (status.IsIOError() && contains(text, "lock ") &&
-      contains(text, "Resource temporarily unavailable")) {
-    return {Code::kIo, "store " + dir + ": another service writes this run" + lock_holder(dir)};
-  }
+  // Where flock(2) did not notice it, LevelDB's lock does.
+  const bool is_locked = status.IsIOError() && contains(text, "lock ") &&
+                         (contains(text, "Resource temporarily unavailable") ||
+                          contains(text, "already held by process"));
+  if (is_locked) return {Code::kIo, "store " + dir + ": another service writes this run"};
   return error_of(status, "store " + dir);
 }
 
@@ -251,7 +219,6 @@ Result<Database> open_database(const std::string& dir, const DatabaseWish& wish)
   const Contents contents = contents_of(*wish.env, dir);
   if (contents == Contents::kNothing) {
     if (!wish.create) return Error{Code::kNotFound, "store " + dir + ": there is no run"};
-    if (Status made = make_directories(dir); !made.ok()) return open_error(made, dir);
   }
   Opening opening{dir, database_options(wish.env, wish.write_buffer_size)};
   // Never with files around: LevelDB would start over and delete them.

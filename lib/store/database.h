@@ -44,8 +44,8 @@ struct DatabaseWish {
   bool create = false;
   size_t write_buffer_size = 0;
 };
-// Opens the LevelDB in `dir` for writing, repairs it once when it is damaged, and checks or writes
-// the format version.  Errors as Store::open.
+// Opens the LevelDB in the folder `dir`, which exists and is locked, for writing, repairs it once
+// when it is damaged, and checks or writes the format version.  Errors as Store::open.
 Result<Database> open_database(const std::string& dir, const DatabaseWish& wish);
 
 // The format of an open database.

@@ -17,6 +17,7 @@
 #include "schema/chunk.capnp.h"
 #include "store/chunk_writer.h"
 #include "store/database.h"
+#include "store/directory_lock.h"
 #include "store/durable_env.h"
 #include "store/keys.h"
 #include "store/limits.h"
@@ -107,6 +108,7 @@ struct Store::Impl {
   const std::string dir;
   const std::string store_dir;
   const StoreOptions options;
+  std::unique_ptr<DirectoryLock> directory_lock;
   DurableEnv env;
 
   // Held shared while `db` is used, exclusively while it is replaced after a failure.
@@ -293,6 +295,10 @@ Store::~Store() = default;
 
 Result<std::unique_ptr<Store>> Store::open(const std::string& dir, StoreOptions options) {
   auto impl = std::make_unique<Impl>(dir, options);
+  Result<std::unique_ptr<DirectoryLock>> lock =
+      DirectoryLock::take(impl->store_dir, options.create);
+  if (!lock) return lock.take_error().in("store");
+  impl->directory_lock = std::move(*lock);
   if (Status opened = impl->open(options.create); !opened) return opened.take_error();
   if (Status loaded = impl->load(); !loaded) return loaded.take_error().in(impl->where());
   return std::unique_ptr<Store>(new Store(std::move(impl)));

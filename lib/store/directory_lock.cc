@@ -1,0 +1,76 @@
+#include "store/directory_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+
+namespace ringlog::store {
+
+namespace {
+
+Error errno_error(const std::string& where) {
+  const int error = errno;
+  const Code code = error == ENOENT                     ? Code::kNotFound
+                    : error == EACCES || error == EPERM ? Code::kPermission
+                                                        : Code::kIo;
+  return {code, where + ": " + std::strerror(error)};
+}
+
+Status make_directories(const std::string& dir) {
+  for (size_t end = dir.find('/', 1);; end = dir.find('/', end + 1)) {
+    const std::string part = dir.substr(0, end);
+    if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
+      Error error = errno_error(part);
+      if (error.code == Code::kNotFound) error.code = Code::kIo;
+      return error;
+    }
+    if (end == std::string::npos) return Done{};
+  }
+}
+
+// " (process 123)": who has the folder locked, from the kernel's list; empty when it cannot tell.
+std::string holder_of(int fd) {
+  struct stat info {};
+  if (fstat(fd, &info) != 0) return {};
+  char wanted[64];
+  std::snprintf(wanted, sizeof(wanted), "%02x:%02x:%llu", major(info.st_dev), minor(info.st_dev),
+                static_cast<unsigned long long>(info.st_ino));
+  std::ifstream locks("/proc/locks");
+  for (std::string line; std::getline(locks, line);) {
+    int pid = 0;
+    char place[64];
+    const bool parsed =
+        std::sscanf(line.c_str(), "%*s FLOCK %*s %*s %d %63s", &pid, place) == 2 && pid > 0;
+    if (!parsed || std::strcmp(place, wanted) != 0) continue;
+    return pid == getpid() ? " (this process)" : " (process " + std::to_string(pid) + ")";
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& dir, bool create) {
+  if (create) {
+    if (Status made = make_directories(dir); !made) return made.take_error();
+  }
+  const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return errno_error(dir);
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    Error error{Code::kIo, dir + ": another service writes this run" + holder_of(fd)};
+    close(fd);
+    return error;
+  }
+  // A file system without flock still has LevelDB's lock.
+  return std::unique_ptr<DirectoryLock>(new DirectoryLock(fd));
+}
+
+DirectoryLock::~DirectoryLock() { close(fd_); }
+
+}  // namespace ringlog::store
