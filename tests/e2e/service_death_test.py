@@ -1,0 +1,175 @@
+"""The service dies, hangs, or is told to go while ranks log: nobody waits, nothing is lost."""
+
+import os
+import signal
+import unittest
+
+from sandbox import RUN, Program, SandboxTest, helper, kill_and_wait, until
+
+RANKS = 4
+# How long a full ring may hold a row up in these tests, and what a busy machine may add.
+WAIT_MS = 10_000
+MARGIN_MS = 3_000
+
+
+class ServiceDeathTest(SandboxTest):
+    """Issue 2, point 5."""
+
+    def start_ranks(self, **settings: str) -> list[Program]:
+        """Ranks that log at full speed until they are told to stop."""
+        ranks = [self.sandbox.rank(i, kinds="mixed",
+                                   env={"RINGLOG_FULL_RING_WAIT_MS": str(WAIT_MS)} | settings)
+                 for i in range(RANKS)]
+        for rank in ranks:
+            rank.expect("logging")
+        return ranks
+
+    def committed(self) -> list[int]:
+        """Rows of each rank."""
+        return [self.sandbox.ledger.committed(i) for i in range(RANKS)]
+
+    def wait_for_rows(self, count: int) -> None:
+        """Waits until every rank has committed `count` rows more than now."""
+        targets = [rows + count for rows in self.committed()]
+        until(lambda: all(now >= then for now, then in zip(self.committed(), targets)),
+              f"{count} more rows of each rank")
+
+    def finish(self, ranks: list[Program], wait_ms: int = WAIT_MS) -> list[dict]:
+        """Ends the ranks; no log() call has taken longer than the setting allows."""
+        self.sandbox.ledger.stop()
+        reports = [rank.finish() for rank in ranks]
+        for i, report in enumerate(reports):
+            self.assertLess(report["longest_log_ns"], (wait_ms + MARGIN_MS) * 1e6, f"rank {i}")
+            self.assertEqual(report["attempted"], report["stored"] + report["dropped"])
+        return reports
+
+    def test_sigkill_of_the_service_in_full_flight(self) -> None:
+        """Five services die under four ranks at full speed; the sixth has every row once."""
+        ranks = self.start_ranks()
+        seen = set()
+        for _ in range(5):
+            service = self.sandbox.service()
+            seen.add(service)
+            self.wait_for_rows(5_000)
+            kill_and_wait(service)
+            until(lambda gone=service: self.sandbox.services() not in ([], [gone]),
+                  "a new service, started by a rank")
+        self.wait_for_rows(5_000)
+        for report in self.finish(ranks):
+            self.assertEqual(report["dropped"], 0)
+        self.assertNotIn(self.sandbox.service(), seen)
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.sandbox.check_ledger(kinds="mixed")
+        self.assertEqual({s[0] for s in self.sandbox.states().values()}, {"finished"})
+
+    def test_a_full_ring_drops_in_bounded_time_and_counts(self) -> None:
+        """The service hangs for longer than a row may wait: rows are dropped, each one counted."""
+        ranks = self.start_ranks(RINGLOG_FULL_RING_WAIT_MS="100")
+        self.wait_for_rows(1_000)
+        service = self.sandbox.service()
+        os.kill(service, signal.SIGSTOP)
+        self.wait_for_rows(30_000)  # more than a ring holds
+        os.kill(service, signal.SIGCONT)
+        reports = self.finish(ranks, wait_ms=100)
+        self.assertTrue(all(report["dropped"] > 0 for report in reports), reports)
+        verified = self.sandbox.verify()
+        self.assertTrue(verified["ok"])
+        for report, producer in zip(reports, verified["producers"]):
+            self.assertEqual([report[k] for k in ("attempted", "stored", "dropped")],
+                             [producer[k] for k in ("attempted", "stored", "dropped")])
+        found = self.sandbox.check_rows(kinds="mixed", gaps=True)
+        self.assertEqual(found["rows"], sum(report["stored"] for report in reports))
+
+    def test_a_service_that_pauses_loses_nothing(self) -> None:
+        """SIGSTOP, and SIGCONT once every ring is full: everybody waits, nobody drops."""
+        ranks = self.start_ranks()
+        self.wait_for_rows(1_000)
+        service = self.sandbox.service()
+        for _ in range(3):
+            os.kill(service, signal.SIGSTOP)
+            self.wait_until_stalled()
+            os.kill(service, signal.SIGCONT)
+            self.wait_for_rows(1_000)
+        self.assertEqual([report["dropped"] for report in self.finish(ranks)], [0] * RANKS)
+        self.assertEqual(self.sandbox.services(), [service])
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.sandbox.check_ledger(kinds="mixed")
+
+    def wait_until_stalled(self) -> None:
+        """Waits until no rank has committed a row between two looks."""
+        last: list[int] = []
+
+        def is_stalled() -> bool:
+            nonlocal last
+            last, before = self.committed(), last
+            return last == before
+
+        until(is_stalled, "full rings")
+
+    def test_sigterm_drains(self) -> None:
+        """A service that is told to go stores what is committed first; the next one goes on."""
+        ranks = self.start_ranks()
+        self.wait_for_rows(10_000)
+        for rank in ranks:
+            os.kill(rank.pid, signal.SIGSTOP)
+        before = sum(self.committed())
+        kill_and_wait(self.sandbox.service(), signal.SIGTERM)
+        self.assertGreaterEqual(sum(1 for _ in self.sandbox.lines()), before)
+        for rank in ranks:
+            os.kill(rank.pid, signal.SIGCONT)
+        self.wait_for_rows(10_000)
+        self.finish(ranks)
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.sandbox.check_ledger(kinds="mixed")
+
+    def test_everybody_dies_and_the_next_service_finishes_what_they_left(self) -> None:
+        """Ranks and service killed in full flight: the next start recovers what was committed."""
+        ranks = self.start_ranks()
+        self.wait_for_rows(10_000)
+        os.kill(self.sandbox.service(), signal.SIGSTOP)  # so that much is committed, not stored
+        self.wait_until_stalled()
+        for rank in ranks:
+            rank.kill()
+        kill_and_wait(self.sandbox.service())
+        stored = sum(1 for _ in self.sandbox.lines())
+        self.assertLess(stored, sum(self.committed()))
+        self.sandbox.ringlog("service", "start")
+        until(lambda: all(s[0] != "running" for s in self.sandbox.states().values()), "the ends")
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.assertGreater(self.sandbox.check_ledger(kinds="mixed"), stored)
+        self.assertEqual({s[0] for s in self.sandbox.states().values()}, {"crashed"})
+
+    def test_any_program_starts_the_recovery(self) -> None:
+        """A program that logs to another run wakes the service that recovers the first one."""
+        ranks = self.start_ranks()
+        self.wait_for_rows(1_000)
+        os.kill(self.sandbox.service(), signal.SIGSTOP)
+        self.wait_until_stalled()
+        for rank in ranks:
+            rank.kill()
+        kill_and_wait(self.sandbox.service())
+        self.sandbox.rank(100, run="another", rows=10).finish()
+        until(lambda: all(s[0] != "running" for s in self.sandbox.states().values()), "the ends")
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.sandbox.check_rows(kinds="mixed", run=RUN)
+        self.assertEqual(sum(1 for _ in self.sandbox.lines("another")), 10)
+
+    def test_a_pending_handle_fails_within_about_a_second(self) -> None:
+        """The service dies under a request: kServiceGone, soon; the rows are stored anyway."""
+        program = self.sandbox.start(helper("handles"), "--case", "service_gone",
+                                     env={"RINGLOG_RUN_ID": RUN})
+        program.expect("stop the service")
+        service = self.sandbox.service()
+        os.kill(service, signal.SIGSTOP)
+        program.process.stdin.write(b"\n")
+        program.process.stdin.flush()
+        program.expect("kill the service")
+        os.kill(service, signal.SIGKILL)
+        answer = program.finish()
+        self.assertEqual(answer["code"], 5, "kServiceGone")
+        self.assertLess(answer["seconds"], 3)
+        self.assertEqual(self.sandbox.verify()["producers"][0]["stored"], 101)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+"""Torture: ranks and service die, pause, come back at random; no row may be lost, double or torn.
+
+    tests/torture/torture.py [--seed N] [--seconds S] [--build-dir DIR] [--verbose]
+
+Each round starts ranks that log rows of every kind from several threads and forked children, and
+does random things to them and to the service: SIGKILL at random instants and at the service's named
+failpoints, SIGSTOP, new attempts.  Then every process is gone, a service has settled the run, and
+every row is compared with what the processes had committed (tests/e2e/ledger.h).  The same seed
+gives the same schedule; the instants differ from run to run, as they should.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import random
+import re
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
+if "--build-dir" in sys.argv:
+    os.environ["RINGLOG_BUILD_DIR"] = str(
+        Path(sys.argv[sys.argv.index("--build-dir") + 1]).resolve())
+os.environ.setdefault("RINGLOG_BUILD_DIR", str(REPOSITORY / "build" / "release"))
+os.environ.setdefault("RINGLOG_SOURCE_DIR", str(REPOSITORY))
+
+from ledger import HAS_RUN, Ledger  # noqa: E402
+from sandbox import SOURCE, Program, Sandbox, kill_and_wait, until  # noqa: E402
+
+ROUNDS_PER_SANDBOX = 5
+PROCESSES_PER_ROUND = 64  # told their number; forked children take theirs after these
+# A ring that is full waits longer than any service is away, so that nothing may be dropped.
+WAIT_MS = 120_000
+SEED = 20260823
+
+
+def failpoints() -> list[str]:
+    """The places in the service where it can be made to die."""
+    found = set()
+    for folder in ("daemon", "lib"):
+        for path in (SOURCE / folder).rglob("*.cc"):
+            found |= set(re.findall(r'RINGLOG_FAILPOINT\("([^"]+)"\)', path.read_text()))
+    return sorted(found)
+
+
+def pause(seconds: float) -> None:
+    """Lets a random moment pass: here chance is what is wanted."""
+    select.select([], [], [], seconds)
+
+
+@dataclasses.dataclass
+class Counts:
+    """What a torture has done so far."""
+
+    rounds: int = 0
+    rows: int = 0
+    processes: int = 0
+    producer_kills: int = 0
+    service_kills: int = 0
+    failpoint_kills: int = 0
+    pauses: int = 0
+
+    def __str__(self) -> str:
+        return ", ".join(f"{value:,} {name.replace('_', ' ')}"
+                         for name, value in dataclasses.asdict(self).items())
+
+
+class Round:
+    """One run: ranks, what is done to them, and the proof."""
+
+    def __init__(self, sandbox: Sandbox, chance: random.Random, counts: Counts, name: str) -> None:
+        self.sandbox = sandbox
+        self.chance = chance
+        self.counts = counts
+        self.name = name
+        self.ranks: list[Program] = []
+        self.steps: list[str] = []
+        sandbox.ledger.close()
+        sandbox.ledger = Ledger(sandbox.scratch / f"ledger-{name}")
+        sandbox.ledger.reserve(PROCESSES_PER_ROUND)
+
+    def note(self, step: str) -> None:
+        """Keeps what was done, for the report of a failure."""
+        self.steps.append(step)
+
+    # What may happen.
+
+    def start_service_with(self, failpoint: str) -> None:
+        """A service that will kill itself at this place."""
+        for pid in self.sandbox.services():
+            kill_and_wait(pid)
+        self.note(f"service with {failpoint}")
+        # It may die before it is ready; the first rank then starts another one.
+        self.sandbox.ringlog("service", "start", env={"RINGLOG_FAILPOINT": failpoint}, code=None)
+
+    def start_rank(self) -> None:
+        """A rank, or the next attempt of one."""
+        process = len(self.ranks)
+        if process == PROCESSES_PER_ROUND:
+            return
+        chance = self.chance
+        options: dict[str, object] = {
+            "kinds": "mixed",
+            "threads": chance.choice((1, 1, 2, 3, 12)),
+            "burst": chance.choice((1, 50, 500, 2000)),
+            "pause_ms": chance.choice((1, 2, 5)),
+            "end": chance.choice(("finish:0", "main", "exit:3", "_exit:0", "abort")),
+        }
+        if chance.random() < 0.4:
+            options["rows"] = chance.choice((0, 1, 10, 1000, 20_000))
+        if chance.random() < 0.4:
+            options |= {"forks": chance.choice((1, 2)), "child_rows": chance.choice((1, 300))}
+        rank = process if chance.random() < 0.7 else chance.randrange(max(process, 1))
+        self.note(f"start process {process}, rank {rank}: {options}")
+        self.counts.processes += 1
+        self.ranks.append(self.sandbox.rank(
+            process, rank=rank, run=self.name, env={"RINGLOG_FULL_RING_WAIT_MS": str(WAIT_MS)},
+            **options))
+
+    def kill_service(self) -> None:
+        """SIGKILL at a random instant."""
+        for pid in self.sandbox.services():
+            self.note("kill the service")
+            self.counts.service_kills += 1
+            kill_and_wait(pid)
+
+    def terminate_service(self) -> None:
+        """SIGTERM: it drains and goes while everybody logs."""
+        for pid in self.sandbox.services():
+            self.note("terminate the service")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def kill_rank(self) -> None:
+        """SIGKILL of a rank; its forked children live on."""
+        if alive := [rank for rank in self.ranks if rank.process.poll() is None]:
+            victim = self.chance.choice(alive)
+            self.note(f"kill process {self.ranks.index(victim)}")
+            self.counts.producer_kills += 1
+            victim.kill()
+
+    def kill_child(self) -> None:
+        """SIGKILL of a forked child."""
+        ledger = self.sandbox.ledger
+        if ledger.process_count == PROCESSES_PER_ROUND:
+            return
+        entry = ledger.entry(self.chance.randrange(PROCESSES_PER_ROUND, ledger.process_count))
+        if entry.pid and Path(f"/proc/{entry.pid}").exists():
+            self.note(f"kill child {entry.pid}")
+            self.counts.producer_kills += 1
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(entry.pid, signal.SIGKILL)
+
+    def kill_all(self) -> None:
+        """Everybody at once."""
+        self.kill_service()
+        for _ in self.ranks:
+            self.kill_rank()
+
+    def pause_somebody(self) -> None:
+        """SIGSTOP and, a moment later, SIGCONT."""
+        pids = self.sandbox.services() + [r.pid for r in self.ranks if r.process.poll() is None]
+        if not pids:
+            return
+        pid = self.chance.choice(pids)
+        self.note(f"pause {pid}")
+        self.counts.pauses += 1
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            pause(self.chance.uniform(0, 0.8))
+            os.kill(pid, signal.SIGCONT)
+
+    # The round.
+
+    def run(self) -> None:
+        """Torments, then proves."""
+        points = failpoints()
+        has_failpoint = bool(points) and self.chance.random() < 0.5
+        if has_failpoint:
+            name = self.chance.choice(points)
+            self.start_service_with(f"{name}:{self.chance.choice((1, 1, 2, 5, 20))}")
+        before = set(self.sandbox.services())
+        for _ in range(self.chance.randint(1, 3)):
+            self.start_rank()
+        actions = [self.kill_service, self.kill_service, self.kill_rank, self.kill_rank,
+                   self.start_rank, self.start_rank, self.pause_somebody, self.kill_child,
+                   self.terminate_service, self.kill_all]
+        for _ in range(self.chance.randint(1, 6)):
+            pause(self.chance.uniform(0, 0.3))
+            self.chance.choice(actions)()
+        pause(self.chance.uniform(0, 0.3))
+        if has_failpoint and before and before.isdisjoint(self.sandbox.services()):
+            self.counts.failpoint_kills += 1
+        self.settle()
+        self.prove()
+
+    def settle(self) -> None:
+        """Ends the ranks and waits until a service has seen the end of everybody."""
+        self.sandbox.ledger.stop()
+        for rank in self.ranks:
+            rank.drain()
+        self.sandbox.ringlog("service", "start")
+        if self.has_run():
+            until(lambda: all(p["state"] != "running" for p in self.sandbox.producers(self.name)),
+                  "every end is known")
+        segments = self.sandbox.runtime / "segments"
+        until(lambda: not list(segments.iterdir()), "every segment is settled and removed")
+
+    def has_run(self) -> bool:
+        """Whether the run came to exist: all ranks may have died before."""
+        return self.name in [run["id"] for run in self.sandbox.json("ls")]
+
+    def prove(self) -> None:
+        """Everything committed is stored once, in order, bit for bit."""
+        self.counts.rounds += 1
+        if not self.has_run():
+            ledger = self.sandbox.ledger
+            if any(ledger.entry(i).flags & HAS_RUN for i in range(ledger.process_count)):
+                raise AssertionError("a process had a run, and there is none")
+            return
+        verified = self.sandbox.verify(self.name)
+        lossy = [p for p in verified["producers"] if p["dropped"]]
+        if not verified["ok"] or lossy or verified["damage"]:
+            raise AssertionError(f"verify: {verified}")
+        self.counts.rows += self.sandbox.check_ledger(run=self.name, kinds="mixed")
+
+
+def torture(seed: int, seconds: float, verbose: bool = False) -> Counts:
+    """Rounds for so long.  Raises what went wrong after printing how to repeat it."""
+    counts = Counts()
+    deadline = time.monotonic() + seconds
+    group = 0
+    while time.monotonic() < deadline:
+        sandbox = Sandbox()
+        failed = True
+        number, current = 0, None
+        try:
+            for number in range(group, group + ROUNDS_PER_SANDBOX):
+                current = Round(sandbox, random.Random(f"{seed}/{number}"), counts, f"r{number}")
+                current.run()
+                if verbose:
+                    print(f"round {number}: {counts}", flush=True)
+                if time.monotonic() > deadline:
+                    break
+            failed = False
+        finally:
+            if failed:
+                steps = "\n  ".join(current.steps) if current else ""
+                print(f"torture: seed {seed}, round {number}:\n  {steps}", file=sys.stderr)
+            sandbox.close(failed)
+        group += ROUNDS_PER_SANDBOX
+    return counts
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", SEED)))
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--build-dir", help="default: build/release")
+    parser.add_argument("--verbose", action="store_true", help="a line for each round")
+    arguments = parser.parse_args()
+    print(f"torture: seed {arguments.seed}, {arguments.seconds:g} s", flush=True)
+    print(f"ok: {torture(arguments.seed, arguments.seconds, arguments.verbose)}")
+
+
+if __name__ == "__main__":
+    main()
