@@ -1,0 +1,121 @@
+#include "daemon/control_loop.h"
+
+#include "shm/posix.h"
+
+#include <kj/async-io.h>
+#include <kj/async-unix.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <mutex>
+#include <vector>
+
+namespace ringlog::service {
+
+namespace {
+
+using Observer = kj::UnixEventPort::FdObserver;
+
+// The signal must be captured before the event port exists.
+kj::AsyncIoContext make_io() {
+  kj::UnixEventPort::captureSignal(SIGTERM);
+  return kj::setupAsyncIo();
+}
+
+class ErrorLog final : public kj::TaskSet::ErrorHandler {
+  void taskFailed(kj::Exception&& exception) override {
+    spdlog::error("control: {}", exception.getDescription().cStr());
+  }
+};
+
+class KjWatch final : public Loop::Watch {
+ public:
+  // Closing an epoll registration of ours cannot fail.
+  ~KjWatch() noexcept override = default;
+  KjWatch(kj::UnixEventPort& port, int fd, Loop& loop, std::function<void()> ready)
+      : observer_(port, fd, Observer::OBSERVE_READ),
+        // Posted, because `ready` usually destroys this watch.
+        promise_(observer_.whenBecomesReadable()
+                     .then([&loop, ready = std::move(ready)] { loop.post(ready); })
+                     .eagerlyEvaluate([](kj::Exception&& exception) {
+                       spdlog::error("watch: {}", exception.getDescription().cStr());
+                     })) {}
+
+ private:
+  Observer observer_;
+  kj::Promise<void> promise_;
+};
+
+}  // namespace
+
+struct ControlLoop::Impl {
+  Impl()
+      : io(make_io()),
+        wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        wake_observer(io.unixEventPort, wake.get(), Observer::OBSERVE_READ),
+        tasks(errors),
+        exit(kj::newPromiseAndFulfiller<void>()) {
+    tasks.add(run_posted());
+  }
+
+  kj::Promise<void> run_posted() {
+    return wake_observer.whenBecomesReadable().then([this] {
+      uint64_t count = 0;
+      // Drained to EAGAIN, as the edge-triggered observer wants.
+      while (::read(wake.get(), &count, sizeof count) > 0) {
+      }
+      std::vector<std::function<void()>> now;
+      {
+        const std::lock_guard lock(mutex);
+        now.swap(posted);
+      }
+      for (const auto& task : now) task();
+      return run_posted();
+    });
+  }
+
+  kj::AsyncIoContext io;
+  shm::Fd wake;
+  Observer wake_observer;
+  ErrorLog errors;
+  kj::TaskSet tasks;
+  kj::PromiseFulfillerPair<void> exit;
+  std::mutex mutex;
+  std::vector<std::function<void()>> posted;  // guarded by mutex
+};
+
+ControlLoop::ControlLoop() : impl_(std::make_unique<Impl>()) {}
+ControlLoop::~ControlLoop() = default;
+
+void ControlLoop::post(std::function<void()> task) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->posted.push_back(std::move(task));
+  }
+  const uint64_t one = 1;
+  // Fails only when the counter is full, and then a wake-up is pending anyway.
+  [[maybe_unused]] const ssize_t n = ::write(impl_->wake.get(), &one, sizeof one);
+}
+
+void ControlLoop::after(int64_t delay_ms, std::function<void()> task) {
+  impl_->tasks.add(impl_->io.lowLevelProvider->getTimer()
+                       .afterDelay(delay_ms * kj::MILLISECONDS)
+                       .then(std::move(task)));
+}
+
+std::unique_ptr<Loop::Watch> ControlLoop::when_readable(int fd, std::function<void()> ready) {
+  return std::make_unique<KjWatch>(impl_->io.unixEventPort, fd, *this, std::move(ready));
+}
+
+void ControlLoop::on_terminate(std::function<void()> task) {
+  impl_->tasks.add(impl_->io.unixEventPort.onSignal(SIGTERM).then(
+      [task = std::move(task)](siginfo_t&&) { task(); }));
+}
+
+kj::AsyncIoContext& ControlLoop::io() { return impl_->io; }
+void ControlLoop::run() { impl_->exit.promise.wait(impl_->io.waitScope); }
+void ControlLoop::exit() { impl_->exit.fulfiller->fulfill(); }
+
+}  // namespace ringlog::service

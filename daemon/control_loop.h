@@ -1,0 +1,42 @@
+#pragma once
+// ControlLoop: KJ's event loop as a Loop.
+//
+// Made and used by the control thread, except post(), which is safe from any.
+
+#include "daemon/loop.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace kj {
+struct AsyncIoContext;
+}
+
+namespace ringlog::service {
+
+class ControlLoop final : public Loop {
+ public:
+  ControlLoop();
+  ~ControlLoop() override;
+  ControlLoop(const ControlLoop&) = delete;
+  ControlLoop& operator=(const ControlLoop&) = delete;
+
+  void post(std::function<void()> task) override;
+  void after(int64_t delay_ms, std::function<void()> task) override;
+  std::unique_ptr<Watch> when_readable(int fd, std::function<void()> ready) override;
+  // Runs `task` at the first SIGTERM.  The constructor blocked the signal for threads made later.
+  void on_terminate(std::function<void()> task);
+  // Runs the loop until exit().
+  void run();
+  void exit();
+
+  // For the server.
+  kj::AsyncIoContext& io();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ringlog::service

@@ -1,0 +1,57 @@
+#include "daemon/file_sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace ringlog::service {
+
+Status FileSink::open(const std::string& cursor) {
+  auto file = shm::open_file(path_, O_RDWR | O_CREAT, 0644);
+  if (!file) return file.take_error();
+  auto size = shm::file_size(file->get(), path_);
+  if (!size) return size.take_error();
+  // A new run goes behind what is there already: several runs may share a file one after another.
+  offset_ = cursor.empty() ? *size : std::strtoull(cursor.c_str(), nullptr, 10);
+  if (*size < offset_) {
+    return Error{Code::kCorrupt, path_ + " has " + std::to_string(*size) + " bytes, but " +
+                                     std::to_string(offset_) + " were written to it"};
+  }
+  if (::ftruncate(file->get(), static_cast<off_t>(offset_)) != 0) {
+    return shm::errno_error("truncate " + path_);
+  }
+  file_ = std::move(*file);
+  return Done{};
+}
+
+size_t FileSink::add(const store::RowView& row) {
+  const size_t before = batch_.size();
+  // A cell that is no value is the store's fault; the row is left out rather than the file broken.
+  if (!json_.append(row, batch_)) {
+    batch_.resize(before);
+    return before;
+  }
+  batch_ += '\n';
+  return batch_.size();
+}
+
+SendResult FileSink::send() {
+  const auto retry = [this](const Error& why) {
+    // What was written of the batch is written over next time.
+    static_cast<void>(::ftruncate(file_.get(), static_cast<off_t>(offset_)));
+    return SendResult{SendResult::Kind::kRetry, 0, why.message};
+  };
+  if (::lseek(file_.get(), static_cast<off_t>(offset_), SEEK_SET) < 0) {
+    return retry(shm::errno_error("seek in " + path_));
+  }
+  if (const Status s = shm::write_all(file_.get(), std::as_bytes(std::span(batch_)), path_); !s) {
+    return retry(s.error());
+  }
+  if (::fdatasync(file_.get()) != 0) return retry(shm::errno_error("sync " + path_));
+  offset_ += batch_.size();
+  return {};
+}
+
+}  // namespace ringlog::service

@@ -1,0 +1,39 @@
+#pragma once
+// FileSink: rows as JSON lines in a local file, each exactly once.
+//
+// The cursor is the length of the file behind the last acknowledged batch.  A batch is synced before
+// it is acknowledged; whatever stands behind the cursor at open() was never acknowledged and is cut
+// off.  Lines are as `ringlog export --format jsonl` writes them.
+//
+// Network thread only.  Blocks for the disk.
+
+#include "daemon/sink.h"
+#include "shm/posix.h"
+#include "store/row_json.h"
+
+#include <cstdint>
+#include <string>
+
+namespace ringlog::service {
+
+class FileSink final : public Sink {
+ public:
+  explicit FileSink(std::string path) : path_(std::move(path)) {}
+
+  //   kIo, kPermission, kNotFound  the file cannot be made or written
+  //   kCorrupt     the file is shorter than what was acknowledged: somebody changed it
+  Status open(const std::string& cursor) override;
+  size_t add(const store::RowView& row) override;
+  SendResult send() override;
+  std::string cursor() const override { return std::to_string(offset_); }
+  void clear() override { batch_.clear(); }
+
+ private:
+  const std::string path_;
+  shm::Fd file_;
+  uint64_t offset_ = 0;  // bytes acknowledged
+  std::string batch_;
+  store::RowJson json_;
+};
+
+}  // namespace ringlog::service

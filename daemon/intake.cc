@@ -1,0 +1,389 @@
+#include "daemon/intake.h"
+
+#include "daemon/failpoint.h"
+#include "daemon/limits.h"
+#include "daemon/reply.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace ringlog::service {
+
+Intake::Intake(RunInfo info, RunBoard& board, std::vector<store::KeySet> key_sets,
+               Handler::FetchBlob fetch_blob, LargeReplies& large, const Clock& clock,
+               IntakeEvents events)
+    : info_(std::move(info)),
+      board_(board),
+      large_(large),
+      clock_(clock),
+      events_(std::move(events)),
+      handler_(std::move(key_sets), std::move(fetch_blob)) {
+  batch_ = std::make_unique<Batch>();
+  batch_->serial = next_serial_++;
+}
+
+void Intake::start_batch() {
+  if (batch_->started_ms == 0) batch_->started_ms = clock_.monotonic_ms();
+}
+
+void Intake::add(std::shared_ptr<Port> port, std::function<void()> stored) {
+  for (uint32_t ring = 0; ring < port->lanes.size(); ++ring) {
+    for (const auto& [kind, key_set] : port->state.rings[ring].key_sets) {
+      const Status restored = handler_.restore_kind(port->lanes[ring], kind, key_set);
+      if (restored) continue;
+      poison(port, ring, port->readers[ring].position(), restored.error());
+      break;
+    }
+  }
+  start_batch();
+  batch_->is_urgent = true;
+  port->is_dirty = true;
+  joining_.emplace_back(port, std::move(stored));
+  ports_.push_back(std::move(port));
+}
+
+void Intake::end(uint32_t producer, const EndFacts& facts) {
+  for (const auto& port : ports_) {
+    if (port->producer != producer || port->end) continue;
+    port->end = facts;
+    // The process's death was seen before: all its stores are visible.
+    port->end_targets = tails_of(*port);
+  }
+}
+
+void Intake::end_without_segment(store::ProducerState state, const EndFacts& facts) {
+  const End end = decide_end(std::nullopt, facts);
+  state.state = end.state;
+  state.exit_code = end.exit_code;
+  state.signal = end.signal;
+  state.cause = end.cause;
+  state.ended_ns = clock_.realtime_ns();
+  board_.update(state, state.ended_ns);
+  start_batch();
+  batch_->commit.ended.push_back(state.producer);
+  batch_->commit.producers.push_back(std::move(state));
+  batch_->is_urgent = true;
+  batch_->is_synced = true;
+}
+
+void Intake::publish_sent(const store::Cursors& sent, uint32_t network_state) {
+  for (const auto& port : ports_) {
+    uint64_t rows = 0;
+    for (auto lane = sent.lower_bound({port->producer, 0});
+         lane != sent.end() && lane->first.producer == port->producer; ++lane) {
+      rows += lane->second;
+    }
+    // Cursors count attempts; dropped rows among them were never sent.
+    rows = std::min(rows, ledger_of(*port).stored);
+    port->sent_rows.store(rows, std::memory_order_relaxed);
+    port->segment->service().sent_rows.store(rows, std::memory_order_relaxed);
+    port->segment->service().network_state.store(network_state, std::memory_order_relaxed);
+  }
+}
+
+void Intake::touch() {
+  start_batch();
+  batch_->is_urgent = true;
+}
+
+void Intake::barrier(std::function<void()> done) {
+  Barrier barrier;
+  for (const auto& port : ports_) barrier.targets.emplace_back(port, tails_of(*port));
+  barrier.done = std::move(done);
+  barriers_.push_back(std::move(barrier));
+}
+
+bool Intake::is_blocked() const { return in_flight_ != 0 && batch_->bytes >= kBatchBytesMax; }
+
+uint64_t Intake::turn(Scratch& scratch) {
+  uint64_t drained = 0;
+  for (const auto& port : ports_) {
+    if (port->is_settled) continue;
+    if (port->segment->is_broken()) poison_broken(port);
+    for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
+      if (port->readers[ring].backlog() == 0 || is_blocked()) continue;
+      if (!port->state.rings[ring].poisoned.empty()) continue;
+      drained += drain_ring(port, ring, scratch);
+    }
+    advance(port);
+  }
+  advance_barriers();
+  return drained;
+}
+
+uint64_t Intake::drain_ring(const std::shared_ptr<Port>& port, uint32_t ring, Scratch& scratch) {
+  shm::RingReader& reader = port->readers[ring];
+  const uint64_t before = reader.position();
+  scratch.views.clear();
+  const Status polled = reader.poll(kTurnBytes, scratch.bytes, scratch.views);
+  RINGLOG_FAILPOINT("after_poll");
+  start_batch();
+  port->is_dirty = true;
+  handle_views(port, ring, scratch);
+  if (!polled && port->state.rings[ring].poisoned.empty()) {
+    poison(port, ring, reader.position(), polled.error());
+  }
+  if (reader.position() - port->stored_positions[ring] >= reader.capacity() / kBatchRingPart) {
+    batch_->is_urgent = true;
+  }
+  return reader.position() - before;
+}
+
+// Everything in the control pages reads as zeros now.
+void Intake::poison_broken(const std::shared_ptr<Port>& port) {
+  for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
+    if (!port->state.rings[ring].poisoned.empty()) continue;
+    poison(port, ring, port->readers[ring].position(),
+           {Code::kCorrupt, "the segment's file was cut short"});
+  }
+}
+
+void Intake::handle_views(const std::shared_ptr<Port>& port, uint32_t ring, Scratch& scratch) {
+  uint64_t good = scratch.views.empty() ? 0 : scratch.views.front().end_position -
+                                                  scratch.views.front().header.bytes;
+  for (const shm::RecordView& view : scratch.views) {
+    const Status handled = handler_.handle(port->lanes[ring], view, port->notes, *batch_);
+    if (!handled && handled.error().code == Code::kCorrupt) {
+      return poison(port, ring, good, handled.error());
+    }
+    if (!handled && !was_refusal_logged_) {
+      was_refusal_logged_ = true;
+      spdlog::warn("run {}: producer {} ring {}: a record was refused, later ones are only counted: {}",
+                   info_.run_id, port->producer, ring, handled.error().message);
+    }
+    good = view.end_position;
+    if (!port->notes.requests.empty()) take_requests(*port);
+  }
+}
+
+void Intake::poison(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t position,
+                    const Error& why) {
+  store::RingState& state = port->state.rings[ring];
+  state.position = position;
+  state.poisoned = why.message;
+  port->is_dirty = true;
+  start_batch();
+  port->segment->service().poisoned_rings.fetch_or(1U << ring, std::memory_order_relaxed);
+  spdlog::error("run {}: producer {} (pid {}) ring {} is not read any more: {}", info_.run_id,
+                port->producer, port->state.pid, ring, why.message);
+  events_.poisoned(port, ring, position);
+}
+
+void Intake::take_requests(Port& port) {
+  for (const Request& request : port.notes.requests) {
+    if (request.kind == RequestKind::kRunInfo) {
+      RunInfo info = info_;
+      info.name = board_.meta().name;
+      deliver(port, request, run_info_reply(info), large_);
+      continue;
+    }
+    port.waiting.push_back({request, tails_of(port)});
+    if (request.kind != RequestKind::kFinish || port.end) continue;
+    port.end = EndFacts{.exit_word = 0};  // counts only when no Finish record came before
+    port.end_targets = port.waiting.back().targets;
+  }
+  port.notes.requests.clear();
+}
+
+void Intake::advance(const std::shared_ptr<Port>& port) {
+  if (!port->waiting.empty()) answer_waiting(port);
+  if (!port->end || port->is_settled || !is_drained_to(*port, port->end_targets)) return;
+  settle(port);
+}
+
+void Intake::answer_waiting(const std::shared_ptr<Port>& port) {
+  std::erase_if(port->waiting, [&](const WaitingRequest& waiting) {
+    const Request& request = waiting.request;
+    if (!is_drained_to(*port, waiting.targets)) return false;
+    const bool is_all_stored =
+        in_flight_ == 0 && batch_->commit.empty() && batch_->answers.empty() && !port->end;
+    if (request.kind == RequestKind::kFlush &&
+        (request.level == Durability::kCommitted ||
+         (request.level == Durability::kStored && is_all_stored))) {
+      const Ledger ledger = ledger_of(*port);
+      deliver(*port, request,
+              flush_reply({ledger.stored, port->synced_rows.load(std::memory_order_relaxed),
+                           port->sent_rows.load(std::memory_order_relaxed)}),
+              large_);
+      return true;
+    }
+    start_batch();
+    batch_->is_urgent = true;
+    batch_->is_synced |= request.kind == RequestKind::kFinish ||
+                         (request.kind == RequestKind::kFlush && request.level >= Durability::kSynced);
+    batch_->answers.push_back({port, request});
+    port->is_dirty = true;
+    return true;
+  });
+}
+
+void Intake::settle(const std::shared_ptr<Port>& port) {
+  RINGLOG_FAILPOINT("producer_end");
+  refresh_state(*port);
+  store::ProducerState& state = port->state;
+  const End end = decide_end(port->notes.finish_code, *port->end);
+  state.state = end.state;
+  state.exit_code = end.exit_code;
+  state.signal = end.signal;
+  state.cause = end.cause;
+  state.ended_ns = clock_.realtime_ns();
+  port->is_settled = true;
+  port->is_dirty = true;
+  board_.update(state, state.ended_ns);
+  start_batch();
+  batch_->commit.ended.push_back(port->producer);
+  batch_->is_urgent = true;
+  batch_->is_synced = true;
+  // Requests of a process that goes on after its finish() are answered with what there is.
+  for (const WaitingRequest& waiting : port->waiting) {
+    batch_->answers.push_back({port, waiting.request});
+  }
+  port->waiting.clear();
+}
+
+void Intake::advance_barriers() {
+  if (barriers_.empty()) return;
+  for (Barrier& barrier : barriers_) {
+    if (barrier.is_drained) continue;
+    barrier.is_drained =
+        std::all_of(barrier.targets.begin(), barrier.targets.end(), [](const auto& target) {
+          const Port& port = *target.first;
+          return port.is_settled || (!port.end && is_drained_to(port, target.second));
+        });
+    if (!barrier.is_drained) continue;
+    const bool is_batch_empty = batch_->started_ms == 0;
+    barrier.serial = is_batch_empty ? std::max(in_flight_, confirmed_) : batch_->serial;
+    if (!is_batch_empty) batch_->is_urgent = true;
+  }
+  fire_barriers();
+}
+
+void Intake::fire_barriers() {
+  std::vector<std::function<void()>> fired;
+  std::erase_if(barriers_, [&](Barrier& barrier) {
+    if (!barrier.is_drained || barrier.serial > confirmed_) return false;
+    fired.push_back(std::move(barrier.done));
+    return true;
+  });
+  for (const auto& done : fired) done();
+}
+
+std::unique_ptr<Batch> Intake::take_due(int64_t now_ms) {
+  if (in_flight_ != 0 || batch_->started_ms == 0) return nullptr;
+  const bool is_due = batch_->is_urgent || now_ms - batch_->started_ms >= kBatchAgeMs ||
+                      batch_->bytes >= kBatchBytesMax / 2;
+  if (!is_due) return nullptr;
+  seal(*batch_);
+  in_flight_ = batch_->serial;
+  auto next = std::make_unique<Batch>();
+  next->serial = next_serial_++;
+  return std::exchange(batch_, std::move(next));
+}
+
+void Intake::seal(Batch& batch) {
+  for (const auto& port : ports_) {
+    if (!port->is_dirty) continue;
+    port->is_dirty = false;
+    if (!port->is_settled) refresh_state(*port);
+    board_.update(port->state, clock_.realtime_ns());
+    batch.commit.producers.push_back(port->state);
+    Progress progress;
+    progress.port = port;
+    for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
+      const store::RingState& state = port->state.rings[ring];
+      if (state.stored > 0) {
+        progress.next_seqs[{port->producer, static_cast<uint16_t>(ring)}] =
+            port->lanes[ring].next_seq;
+      }
+      // A poisoned ring is not read on, so its room is of no use.
+      if (state.poisoned.empty() && state.position != port->stored_positions[ring]) {
+        progress.positions.emplace_back(ring, state.position);
+      }
+    }
+    const Ledger ledger = ledger_of(*port);
+    progress.attempted = ledger.attempted;
+    progress.stored = ledger.stored;
+    progress.dropped = ledger.dropped;
+    progress.is_end = port->is_settled;
+    batch.progress.push_back(std::move(progress));
+  }
+  batch.commit.meta = board_.take_changed_meta();
+}
+
+void Intake::confirm(std::unique_ptr<Batch> batch) {
+  in_flight_ = 0;
+  confirmed_ = batch->serial;
+  std::vector<uint32_t> settled;
+  for (const Progress& progress : batch->progress) {
+    for (const auto& [ring, position] : progress.positions) {
+      progress.port->stored_positions[ring] = position;
+    }
+    if (!progress.is_end) continue;
+    settled.push_back(progress.port->producer);
+    std::erase(ports_, progress.port);
+  }
+  std::vector<std::function<void()>> joined;
+  std::erase_if(joining_, [&](auto& joining) {
+    const bool is_stored =
+        std::any_of(batch->progress.begin(), batch->progress.end(),
+                    [&](const Progress& p) { return p.port == joining.first; });
+    if (is_stored) joined.push_back(std::move(joining.second));
+    return is_stored;
+  });
+  for (const auto& done : joined) {
+    if (done) done();
+  }
+  for (const uint32_t producer : settled) events_.settled(producer);
+  fire_barriers();
+}
+
+bool Intake::is_pressed() const {
+  if (is_blocked()) return false;
+  for (const auto& port : ports_) {
+    if (port->is_settled) continue;
+    for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
+      const shm::RingReader& reader = port->readers[ring];
+      if (reader.backlog() >= reader.capacity() / shm::kMarksPerRing &&
+          port->state.rings[ring].poisoned.empty()) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+int64_t Intake::due_ms() const {
+  if (in_flight_ != 0 || batch_->started_ms == 0) return std::numeric_limits<int64_t>::max();
+  return batch_->is_urgent ? batch_->started_ms : batch_->started_ms + kBatchAgeMs;
+}
+
+bool Intake::is_empty() const {
+  return ports_.empty() && in_flight_ == 0 && batch_->started_ms == 0 && barriers_.empty();
+}
+
+void Intake::describe(std::vector<ProducerStatus>& out) const {
+  for (const auto& port : ports_) {
+    ProducerStatus status;
+    status.producer = port->producer;
+    status.rank = port->state.rank;
+    status.attempt = port->state.attempt;
+    status.worker = port->state.worker;
+    status.pid = port->state.pid;
+    status.state = port->state.state;
+    const Ledger ledger = ledger_of(*port);
+    status.stored = ledger.stored;
+    status.dropped = ledger.dropped;
+    for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
+      const shm::RingReader& reader = port->readers[ring];
+      status.ring_bytes += reader.capacity();
+      status.backlog_bytes += reader.backlog() + reader.position() - port->stored_positions[ring];
+      const std::string& why = port->state.rings[ring].poisoned;
+      if (!why.empty()) status.poisoned = "ring " + std::to_string(ring) + ": " + why;
+    }
+    out.push_back(std::move(status));
+  }
+}
+
+}  // namespace ringlog::service

@@ -1,0 +1,118 @@
+#pragma once
+// Intake: the drain thread's half of one run: its rings, its handler, the batch being filled.
+//
+// One batch is with the store thread at most; what comes in meanwhile goes into the next one.  Memory
+// is bounded because room is given back to producers only after the write (writer.h), and by
+// kBatchBytesMax.
+//
+// Belongs to the drain thread entirely; nothing in it blocks but the handler's blobs.  Callbacks run
+// on the drain thread.
+
+#include "daemon/batch.h"
+#include "daemon/clock.h"
+#include "daemon/handler.h"
+#include "daemon/large_replies.h"
+#include "daemon/port.h"
+#include "daemon/run_board.h"
+#include "daemon/run_spec.h"
+
+#include <ringlog/handle.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace ringlog::service {
+
+// Where ring bytes are copied to; one per drain thread.
+struct Scratch {
+  std::vector<std::byte> bytes;
+  std::vector<shm::RecordView> views;
+};
+
+// What an intake tells the rest of the service.
+struct IntakeEvents {
+  // The producer's final state is stored and its segment is no longer needed.
+  std::function<void(uint32_t producer)> settled = [](uint32_t) {};
+  // A ring is not read any more; its bytes from `position` on may be kept aside.
+  std::function<void(std::shared_ptr<Port>, uint32_t ring, uint64_t position)> poisoned =
+      [](std::shared_ptr<Port>, uint32_t, uint64_t) {};
+};
+
+class Intake {
+ public:
+  // All references must outlive the intake.
+  Intake(RunInfo info, RunBoard& board, std::vector<store::KeySet> key_sets,
+         Handler::FetchBlob fetch_blob, LargeReplies& large, const Clock& clock,
+         IntakeEvents events);
+
+  // Takes a producer in; `stored` is called once its state is in the store.
+  void add(std::shared_ptr<Port> port, std::function<void()> stored);
+  // The process is dead or has detached: drain what it committed up to now, then settle.
+  void end(uint32_t producer, const EndFacts& facts);
+  // A producer of which there is no segment any more.
+  void end_without_segment(store::ProducerState state, const EndFacts& facts);
+  // Calls `done` when all that is committed now is stored and every producer that ended is settled.
+  void barrier(std::function<void()> done);
+  // What all sinks acknowledged: into the words of the producers.
+  void publish_sent(const store::Cursors& sent, uint32_t network_state);
+  // The run's description changed: commit it soon.
+  void touch();
+
+  // Drains at most kTurnBytes of each ring.  Returns the bytes drained.
+  uint64_t turn(Scratch& scratch);
+  // The batch, if it is to be written now.
+  std::unique_ptr<Batch> take_due(int64_t now_ms);
+  // The batch is in the store.
+  void confirm(std::unique_ptr<Batch> batch);
+
+  // A ring is filled so far that the producer would soon wait.
+  bool is_pressed() const;
+  // When take_due() will have something, without new records; INT64_MAX: not at all.
+  int64_t due_ms() const;
+  // Nothing to do and nobody attached.
+  bool is_empty() const;
+  void describe(std::vector<ProducerStatus>& out) const;
+  const std::vector<std::shared_ptr<Port>>& ports() const { return ports_; }
+
+ private:
+  struct Barrier {
+    std::vector<std::pair<std::shared_ptr<Port>, std::vector<uint64_t>>> targets;
+    bool is_drained = false;
+    uint64_t serial = 0;  // of the batch to wait for, once drained
+    std::function<void()> done;
+  };
+
+  void start_batch();
+  bool is_blocked() const;
+  uint64_t drain_ring(const std::shared_ptr<Port>& port, uint32_t ring, Scratch& scratch);
+  void handle_views(const std::shared_ptr<Port>& port, uint32_t ring, Scratch& scratch);
+  void poison(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t position,
+              const Error& why);
+  void take_requests(Port& port);
+  void advance(const std::shared_ptr<Port>& port);
+  void answer_waiting(const std::shared_ptr<Port>& port);
+  void poison_broken(const std::shared_ptr<Port>& port);
+  void settle(const std::shared_ptr<Port>& port);
+  void advance_barriers();
+  void fire_barriers();
+  void seal(Batch& batch);
+
+  const RunInfo info_;
+  RunBoard& board_;
+  LargeReplies& large_;
+  const Clock& clock_;
+  const IntakeEvents events_;
+  Handler handler_;
+  std::vector<std::shared_ptr<Port>> ports_;
+  std::vector<std::pair<std::shared_ptr<Port>, std::function<void()>>> joining_;
+  std::vector<Barrier> barriers_;
+  std::unique_ptr<Batch> batch_;
+  uint64_t next_serial_ = 1;
+  uint64_t in_flight_ = 0;  // serial of the batch with the store thread; 0: none
+  uint64_t confirmed_ = 0;  // serial of the last stored batch
+  bool was_refusal_logged_ = false;
+};
+
+}  // namespace ringlog::service

@@ -1,0 +1,80 @@
+#pragma once
+// Every limit of the service, with its unit and its reason, and how they relate.
+
+#include "shm/limits.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ringlog::service {
+
+// Bytes drained from one ring before the next ring has its turn: 64 rings wait 3 ms at most.
+inline constexpr uint64_t kTurnBytes = 256 * 1024;
+// Age at which a batch is committed: what a reader of a live run lags behind.
+inline constexpr int64_t kBatchAgeMs = 50;
+// A batch is also committed when one ring has this part of its room in it (1/2), so that the store
+// writes while the producer fills the other half.
+inline constexpr uint64_t kBatchRingPart = 2;
+// Bytes of rows and records that one run keeps in memory while the store is busy.  Rings bound what
+// comes from them; this bounds blobs, whose ring records are small.
+inline constexpr size_t kBatchBytesMax = size_t{64} << 20;
+// Time between two fsyncs of a run that is written to: what a power cut may cost.
+inline constexpr int64_t kSyncIntervalMs = 1000;
+// Time between two tries of a write that failed: a full disk is emptied by people.
+inline constexpr int64_t kWriteRetryMs = 1000;
+// A client waits this long for its first record to be stored before it is told that the disk fails.
+inline constexpr int64_t kAttachStoredWaitMs = 1000;
+
+// Columns of all key sets of one run: keeps a program that invents keys from eating the service.
+inline constexpr size_t kColumnsPerRunMax = size_t{4} << 20;
+// Bytes of a poisoned ring that are kept aside for `ringlog doctor`.
+inline constexpr size_t kQuarantineBytesMax = size_t{1} << 20;
+
+// One control message; requests carry descriptions, never metrics.
+inline constexpr size_t kRequestBytesMax = size_t{1} << 20;
+// Connections at a time: 64 ranks with 16 data loader workers each, twice over.
+inline constexpr size_t kConnectionsMax = 2048;
+// Descriptors of one request: a segment or a blob.
+inline constexpr size_t kRequestFdsMax = 2;
+// Bytes of large mailbox replies that wait to be fetched.
+inline constexpr size_t kLargeRepliesBytesMax = size_t{64} << 20;
+// Runs open at a time: each is a LevelDB with its files and 8 MiB of write buffer.
+inline constexpr size_t kRunsOpenMax = 256;
+// Names become folders and parts of URLs.
+inline constexpr size_t kNameSizeMax = 128;
+inline constexpr size_t kSinksPerRunMax = 16;
+
+// A query with a barrier answers after this long whatever happened.
+inline constexpr int64_t kQueryWaitMs = 5000;
+// The kernel tells how a process ended once its parent has reaped it; after this long nobody will.
+inline constexpr int64_t kExitInfoWaitMs = 5000;
+inline constexpr int64_t kExitInfoRetryMs = 20;
+// A service that is told to end gives the store this long; what is then not stored stays in the
+// segments for the next service.
+inline constexpr int64_t kShutdownWaitMs = 10'000;
+// A run without producers is closed after this long, so that others may open its store.
+inline constexpr int64_t kStreamLingerMs = 3000;
+// Default of RINGLOG_IDLE_EXIT_S.
+inline constexpr int64_t kIdleExitS = 60;
+// How often the control thread looks for runs to close and for a reason to exit.
+inline constexpr int64_t kHousekeepingMs = 250;
+// A service that finds the lock taken but nobody listening waits this long for the other's exit.
+inline constexpr int64_t kLockWaitMs = 3000;
+
+// Service log: two files of this size.
+inline constexpr size_t kLogFileBytes = size_t{1} << 20;
+inline constexpr size_t kLogFileCount = 2;
+
+// One batch of a sink.
+inline constexpr size_t kSinkBatchRows = 10'000;
+inline constexpr size_t kSinkBatchBytes = size_t{1} << 20;
+// A live run is looked at this often by its sinks; each look replays the store's log.
+inline constexpr int64_t kSinkIntervalMs = 500;
+// Exponential backoff of a sink that fails.
+inline constexpr int64_t kSinkRetryFirstMs = 500;
+inline constexpr int64_t kSinkRetryMaxMs = 60'000;
+
+static_assert(kTurnBytes >= shm::kRecordSizeMax, "RingReader::poll() asks for a whole record");
+static_assert(kBatchBytesMax >= shm::kBlobSizeMax);
+
+}  // namespace ringlog::service

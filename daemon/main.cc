@@ -1,0 +1,216 @@
+// ringlogd: the service.  Builds the objects from the outside in and runs the control loop.
+
+#include "daemon/clock.h"
+#include "daemon/control_loop.h"
+#include "daemon/drain.h"
+#include "daemon/large_replies.h"
+#include "daemon/limits.h"
+#include "daemon/network.h"
+#include "daemon/recovery.h"
+#include "daemon/runtime_dir.h"
+#include "daemon/server.h"
+#include "daemon/stream_mux.h"
+#include "daemon/writer.h"
+#include "shm/segment.h"
+
+#include <fcntl.h>
+#include <ringlog/version.h>
+#include <signal.h>
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace ringlog::service {
+namespace {
+
+struct Options {
+  std::string runtime_dir;
+  int ready_fd = -1;
+  int64_t idle_exit_s = kIdleExitS;
+  bool is_foreground = false;
+  bool is_started_by_client = false;
+  bool is_version_asked = false;
+};
+
+Result<Options> parse(int argc, char** argv) {
+  Options options;
+  if (const char* text = std::getenv("RINGLOG_IDLE_EXIT_S")) options.idle_exit_s = std::atoll(text);
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    const bool has_value = i + 1 < argc;
+    if (word == "--foreground") {
+      options.is_foreground = true;
+    } else if (word == "--started-by-client") {
+      options.is_started_by_client = true;
+    } else if (word == "--version") {
+      options.is_version_asked = true;
+    } else if (word == "--runtime-dir" && has_value) {
+      options.runtime_dir = argv[++i];
+    } else if (word == "--ready-fd" && has_value) {
+      options.ready_fd = std::atoi(argv[++i]);
+    } else if (word == "--idle-exit-s" && has_value) {
+      options.idle_exit_s = std::atoll(argv[++i]);
+    } else {
+      return Error{Code::kInvalidArgument,
+                   std::string(word) + " is not an option of ringlogd; options are --runtime-dir "
+                                       "DIR, --ready-fd N, --idle-exit-s N, --started-by-client, "
+                                       "--foreground, --version"};
+    }
+  }
+  if (options.runtime_dir.empty() && !options.is_version_asked) {
+    return Error{Code::kInvalidArgument, "ringlogd needs --runtime-dir DIR"};
+  }
+  return options;
+}
+
+void say(int fd, std::string_view text) {
+  static_cast<void>(shm::write_all(fd, std::as_bytes(std::span(text)), "message"));
+}
+
+// Tells whoever started us: "1", or why not.
+void tell_ready(Options& options, const std::string& text) {
+  if (options.ready_fd < 0) return;
+  say(options.ready_fd, text);
+  ::close(std::exchange(options.ready_fd, -1));
+}
+
+int fail(Options& options, const std::string& why) {
+  say(STDERR_FILENO, "ringlogd: " + why + "\n");
+  tell_ready(options, why + "\n");
+  return 1;
+}
+
+// The program that started us waits for its child, so the service itself is a grandchild.
+void leave_parent() {
+  const pid_t child = ::fork();
+  if (child > 0) ::_exit(0);
+  ::setsid();
+}
+
+void set_up_process() {
+  for (const int signal : {SIGINT, SIGHUP, SIGPIPE}) ::signal(signal, SIG_IGN);
+  // Each attached process costs two descriptors, each run a LevelDB.
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+  ::umask(077);
+}
+
+void set_up_log(const std::string& path, bool is_foreground) {
+  std::vector<spdlog::sink_ptr> sinks;
+  try {
+    sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_mt>(path, kLogFileBytes,
+                                                                           kLogFileCount));
+  } catch (const spdlog::spdlog_ex&) {
+    // A full disk must not keep the service from saving rows.
+  }
+  if (is_foreground) sinks.push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>("ringlogd", sinks.begin(), sinks.end());
+  logger->flush_on(spdlog::level::info);
+  logger->set_error_handler([](const std::string&) {});
+  spdlog::set_default_logger(logger);
+}
+
+int serve(Options& options, RuntimeDir& place) {
+  const SystemClock clock;
+  auto doorbell = shm::Doorbell::create(place.path + "/doorbell");
+  if (!doorbell) return fail(options, doorbell.error().message);
+  shm::DoorbellPage& page = (*doorbell)->page();
+  const uint32_t epoch = page.epoch.load(std::memory_order_relaxed);
+  spdlog::info("ringlogd {} pid {} epoch {} in {}", RINGLOG_VERSION, ::getpid(), epoch, place.path);
+  if (!place.notice.empty()) spdlog::warn("{}", place.notice);
+
+  ControlLoop loop;
+  LargeReplies large;
+  Network network(clock);
+  Drain drain(page, clock);
+  Writer writer(clock, large, network,
+                [&drain](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
+                  auto box = std::make_shared<std::unique_ptr<Batch>>(std::move(batch));
+                  drain.post([stream, box] { stream->intake.confirm(std::move(*box)); });
+                });
+  drain.on_due([&writer](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
+    writer.submit(std::move(stream), std::move(batch));
+  });
+  network.on_progress([&drain](const std::shared_ptr<Stream>& stream, store::Cursors sent,
+                               uint32_t state) {
+    drain.post([stream, sent = std::move(sent), state] {
+      stream->intake.publish_sent(sent, state);
+    });
+  });
+  StreamMux mux({loop, drain, writer, network, large, clock, place.segment_dir, epoch});
+  Server server(loop, mux, clock,
+                {.runtime_dir_fd = place.dir.get(),
+                 .runtime_dir = place.path,
+                 .doorbell_fd = (*doorbell)->fd(),
+                 .epoch = epoch,
+                 .started_ns = clock.realtime_ns(),
+                 .log_path = place.path + "/service.log",
+                 .idle_exit_ms = options.is_started_by_client ? options.idle_exit_s * 1000 : -1});
+
+  auto found = find_segments(place.segment_dir);
+  if (!found) return fail(options, found.error().message);
+  for (FoundSegment& segment : *found) mux.adopt(std::move(segment));
+  if (const Status s = server.listen(); !s) return fail(options, s.error().message);
+  loop.on_terminate([&] {
+    spdlog::info("SIGTERM: storing what is committed");
+    server.close();
+    mux.drain_all([&loop] { loop.exit(); });
+  });
+
+  std::jthread network_thread([&network] { network.run(); });
+  std::jthread store_thread([&writer] { writer.run(); });
+  std::jthread drain_thread([&drain] { drain.run(); });
+  tell_ready(options, "1");
+  loop.run();
+  server.close();
+
+  drain.stop();
+  drain_thread.join();
+  writer.stop();
+  store_thread.join();
+  network.stop();
+  network_thread.join();
+  spdlog::info("ringlogd pid {} ends", ::getpid());
+  return 0;
+}
+
+int run(int argc, char** argv) {
+  auto parsed = parse(argc, argv);
+  if (!parsed) {
+    say(STDERR_FILENO, parsed.error().message + "\n");
+    return 2;
+  }
+  Options& options = *parsed;
+  if (options.is_version_asked) {
+    say(STDOUT_FILENO, "ringlogd " RINGLOG_VERSION "\n");
+    return 0;
+  }
+  if (options.is_started_by_client && !options.is_foreground) leave_parent();
+  set_up_process();
+  auto place = claim_runtime_dir(options.runtime_dir);
+  if (!place) return fail(options, place.error().message);
+  if (!*place) {
+    say(STDERR_FILENO, "ringlogd: already running in " + options.runtime_dir + "\n");
+    tell_ready(options, "already running\n");
+    return 0;
+  }
+  set_up_log((*place)->path + "/service.log", options.is_foreground);
+  return serve(options, **place);
+}
+
+}  // namespace
+}  // namespace ringlog::service
+
+int main(int argc, char** argv) { return ringlog::service::run(argc, argv); }

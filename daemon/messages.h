@@ -1,0 +1,25 @@
+#pragma once
+// Between the messages of schema/control.capnp and plain values.
+//
+// Plain functions; those that read throw kj::Exception on malformed messages, which the server
+// catches per connection.
+
+#include "daemon/run_spec.h"
+
+#include <ringlog/result.h>
+
+#include <string>
+#include <vector>
+
+#include "schema/control.capnp.h"
+
+namespace ringlog::service {
+
+RunSpec read_run_spec(schema::RunSpec::Reader in);
+ProducerSpec read_producer_spec(schema::ProducerSpec::Reader in);
+
+void write_error(const Error& error, schema::ControlReply::Builder out);
+void write_attached(const Attached& attached, schema::Attached::Builder out);
+void write_runs(const std::vector<RunStatus>& runs, capnp::List<schema::RunStatus>::Builder out);
+
+}  // namespace ringlog::service

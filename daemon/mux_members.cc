@@ -1,0 +1,338 @@
+// StreamMux: the processes attached to runs, from joining to their end.
+
+#include "daemon/limits.h"
+#include "daemon/stream_mux.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace ringlog::service {
+
+namespace {
+
+// Makes the segment and maps it; `client_fd` is the client's descriptor of it.
+Result<std::shared_ptr<Port>> make_port(const StreamMux::Parts& parts, const RunInfo& info,
+                                        const std::string& root, const ProducerSpec& spec,
+                                        const store::ProducerState& state, Attached& attached) {
+  shm::SegmentSpec segment;
+  segment.run_id = info.run_id;
+  segment.project = info.project;
+  segment.root = root;
+  segment.producer_id = state.producer;
+  segment.rank = state.rank;
+  segment.attempt = state.attempt;
+  segment.worker = state.worker;
+  segment.pid = state.pid;
+  segment.pid_start = state.pid_start;
+  if (spec.ring_bytes != 0) segment.first_ring_bytes = spec.ring_bytes;
+  auto created = shm::create_segment(parts.segment_dir, segment);
+  if (!created) return created.take_error();
+  if (!created->notice.empty()) spdlog::warn("run {}: {}", info.run_id, created->notice);
+  auto client_fd = shm::duplicate(created->fd.get());
+  if (!client_fd) return client_fd.take_error();
+  const std::string path = created->name.empty() ? "" : parts.segment_dir + "/" + created->name;
+  auto port = open_port(std::move(created->fd), path, state);
+  if (!port) {
+    if (!path.empty()) ::unlink(path.c_str());
+    return port;
+  }
+  attached.segment = created->name;
+  attached.segment_fd = std::move(*client_fd);
+  attached.notice = created->notice;
+  return port;
+}
+
+// The folder of all runs, of which `info.dir` is two levels below.
+std::string root_of(const RunInfo& info) {
+  const size_t tail = info.project.size() + info.run_id.size() + 2;
+  return info.dir.substr(0, info.dir.size() - tail);
+}
+
+}  // namespace
+
+void StreamMux::attach(const std::string& run_id, const ProducerSpec& spec, Peer peer,
+                       Reply<Attached> reply) {
+  Run* run = find_run(run_id);
+  if (run == nullptr) {
+    return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+  }
+  std::string host;
+  if (const auto parent = run->stream->board.producer(spec.parent_producer)) host = parent->host;
+  join(*run, spec, host, peer, "", reply);
+}
+
+void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,
+                     const std::string& notice, const Reply<Attached>& reply) {
+  if (!peer.pidfd) {
+    return reply(Error{Code::kIo, "process " + std::to_string(peer.pid) +
+                                      " cannot be watched: no pidfd for it"});
+  }
+  // Whoever died a moment ago leaves its rank free.
+  note_dead_members(run);
+  RunBoard& board = run.stream->board;
+  auto state = board.join(spec, peer, host, parts_.clock.realtime_ns());
+  if (!state) return reply(state.take_error());
+  auto attached = std::make_shared<Attached>();
+  state->next_step = state->worker == 0 ? board.next_step(state->rank) : 0;
+  auto port = make_port(parts_, run.info, root_of(run.info), spec, *state, *attached);
+  if (!port) {
+    board.forget(state->producer);
+    return reply(std::move(port.take_error()).in("segment"));
+  }
+  shm::ServiceWords& words = (*port)->segment->service();
+  words.epoch.store(parts_.epoch, std::memory_order_relaxed);
+  words.stop_requested.store(board.is_stop_requested() ? 1 : 0, std::memory_order_relaxed);
+  attached->run_id = run.info.run_id;
+  attached->dir = run.info.dir;
+  attached->name = board.meta().name;
+  attached->producer = state->producer;
+  attached->rank = state->rank;
+  attached->attempt = state->attempt;
+  attached->worker = state->worker;
+  attached->uuid = (*port)->uuid;
+  attached->next_step = state->next_step;
+  if (!notice.empty()) attached->notice += (attached->notice.empty() ? "" : "; ") + notice;
+  board.update((*port)->state, parts_.clock.realtime_ns());
+  spdlog::info("run {}: pid {} joins as rank {} attempt {} worker {}", run.info.run_id, peer.pid,
+               state->rank, state->attempt, state->worker);
+  reply_when_stored(run, *port, attached, peer, reply);
+  watch(run, state->producer);
+}
+
+// The producer is known to the store before the client hears of it, so that a service that dies now
+// leaves a successor who knows it too.
+void StreamMux::reply_when_stored(Run& run, const std::shared_ptr<Port>& port,
+                                  const std::shared_ptr<Attached>& attached, const Peer& peer,
+                                  const Reply<Attached>& reply) {
+  auto is_replied = std::make_shared<bool>(false);
+  const auto reply_once = [is_replied, attached, reply] {
+    if (std::exchange(*is_replied, true)) return;
+    reply(std::move(*attached));
+  };
+  add_member(run, port, port->state, peer.pidfd,
+             [this, reply_once] { parts_.loop.post(reply_once); });
+  parts_.loop.after(kAttachStoredWaitMs, [reply_once, is_replied, attached, stream = run.stream] {
+    if (*is_replied) return;
+    attached->notice += "the store of the run is slow or cannot be written; rows wait in memory";
+    if (const std::string why = stream->board.store_error(); !why.empty()) {
+      attached->notice += ": " + why;
+    }
+    reply_once();
+  });
+}
+
+void StreamMux::add_member(Run& run, std::shared_ptr<Port> port, const store::ProducerState& state,
+                           std::shared_ptr<shm::Fd> pidfd, std::function<void()> stored) {
+  Member& member = run.members[state.producer];
+  member.port = port;
+  member.pid = state.pid;
+  member.pid_start = state.pid_start;
+  member.pidfd = std::move(pidfd);
+  run.empty_since_ms = 0;
+  if (!port) return;
+  segments_[port->uuid] = {run.info.dir, state.producer};
+  parts_.drain.post([stream = run.stream, port = std::move(port), stored = std::move(stored)] {
+    stream->intake.add(port, stored);
+  });
+}
+
+void StreamMux::watch(Run& run, uint32_t producer) {
+  Member& member = run.members.at(producer);
+  const auto dead = [this, dir = run.info.dir, producer] { on_dead(dir, producer); };
+  if (!member.pidfd || is_dead(member.pidfd->get())) {
+    parts_.loop.post(dead);
+    return;
+  }
+  member.watch = parts_.loop.when_readable(member.pidfd->get(), dead);
+}
+
+void StreamMux::note_dead_members(Run& run) {
+  std::vector<uint32_t> dead;
+  for (const auto& [producer, member] : run.members) {
+    if (!member.is_dead && member.pidfd && is_dead(member.pidfd->get())) dead.push_back(producer);
+  }
+  for (const uint32_t producer : dead) on_dead(run.info.dir, producer);
+}
+
+void StreamMux::on_dead(const std::string& dir, uint32_t producer) {
+  const auto run = runs_.find(dir);
+  if (run == runs_.end()) return;
+  const auto member = run->second->members.find(producer);
+  if (member == run->second->members.end() || member->second.is_dead) return;
+  member->second.is_dead = true;
+  member->second.dead_since_ms = parts_.clock.monotonic_ms();
+  member->second.watch.reset();
+  run->second->stream->board.mark_gone(producer);
+  look_for_exit(dir, producer);
+}
+
+// How it ended is known at once from its own exit word, or once its parent has reaped it.
+void StreamMux::look_for_exit(const std::string& dir, uint32_t producer) {
+  const auto run = runs_.find(dir);
+  if (run == runs_.end()) return;
+  const auto found = run->second->members.find(producer);
+  if (found == run->second->members.end()) return;
+  const Member& member = found->second;
+  EndFacts facts;
+  if (member.port) {
+    const shm::ProducerWords& words = member.port->segment->producer();
+    // ORDER exit: the code is valid once the state says so.
+    if (words.exit_state.load(std::memory_order_acquire) == 1) {
+      facts.exit_word = words.exit_code.load(std::memory_order_relaxed);
+    }
+  }
+  if (member.pidfd) facts.kernel = exit_info(member.pidfd->get(), member.pid, member.pid_start);
+  const int64_t waited = parts_.clock.monotonic_ms() - member.dead_since_ms;
+  if (!member.pidfd || facts.exit_word || facts.kernel || waited >= kExitInfoWaitMs) {
+    return end_member(*run->second, producer, facts);
+  }
+  parts_.loop.after(kExitInfoRetryMs, [this, dir, producer] { look_for_exit(dir, producer); });
+}
+
+void StreamMux::end_member(Run& run, uint32_t producer, const EndFacts& facts) {
+  const std::shared_ptr<Stream> stream = run.stream;
+  if (run.members.at(producer).port) {
+    parts_.drain.post([stream, producer, facts] { stream->intake.end(producer, facts); });
+    return;
+  }
+  auto state = stream->board.producer(producer);
+  if (!state) return;
+  parts_.drain.post([stream, state = std::move(*state), facts, this, dir = run.info.dir] {
+    stream->intake.end_without_segment(state, facts);
+    parts_.loop.post([this, dir, producer = state.producer] { on_settled(dir, producer); });
+  });
+}
+
+void StreamMux::on_settled(const std::string& dir, uint32_t producer) {
+  const auto found = runs_.find(dir);
+  if (found == runs_.end()) return;
+  Run& run = *found->second;
+  const auto member = run.members.find(producer);
+  if (member == run.members.end()) return;
+  if (const auto state = run.stream->board.producer(producer)) {
+    spdlog::info("run {}: rank {} attempt {} worker {} (pid {}) {}{}{}", run.info.run_id,
+                 state->rank, state->attempt, state->worker, state->pid, state->state,
+                 state->signal != 0 ? ", signal " + std::to_string(state->signal) : "",
+                 state->cause.empty() ? "" : ": " + state->cause);
+  }
+  if (member->second.port) {
+    segments_.erase(member->second.port->uuid);
+    if (member->second.is_dead) parts_.large.forget(member->second.port->uuid);
+  }
+  run.members.erase(member);
+  const bool is_any_dead = std::any_of(run.members.begin(), run.members.end(),
+                                       [](const auto& m) { return m.second.is_dead; });
+  if (is_any_dead) return;
+  for (const auto& done : std::exchange(run.settle_waiters, {})) done();
+}
+
+void StreamMux::when_settled(Run& run, std::function<void()> done) {
+  const bool is_any_dead = std::any_of(run.members.begin(), run.members.end(),
+                                       [](const auto& m) { return m.second.is_dead; });
+  if (!is_any_dead) return done();
+  run.settle_waiters.push_back(std::move(done));
+}
+
+void StreamMux::finish(const std::string& uuid, int32_t exit_code, Reply<Done> reply) {
+  const auto segment = segments_.find(uuid);
+  if (segment == segments_.end()) {
+    return reply(Error{Code::kNotFound, "this connection has no producer to finish"});
+  }
+  Run& run = *runs_.at(segment->second.first);
+  const uint32_t producer = segment->second.second;
+  Member& member = run.members.at(producer);
+  member.watch.reset();
+  // Settled like a dead one; the reply comes when it is stored.
+  member.is_dead = true;
+  run.settle_waiters.emplace_back([reply = std::move(reply)] { reply(Done{}); });
+  end_member(run, producer, EndFacts{.exit_word = exit_code});
+}
+
+// Producers that the store calls running and of which nobody has found a segment: their memory went
+// with the machine, or it is a memfd whose process may still hand it back.
+void StreamMux::check_lost(Run& run) {
+  for (const store::ProducerState& state : run.stream->board.producers()) {
+    if (state.state != "running" || run.members.contains(state.producer)) continue;
+    auto pidfd = open_pidfd(state.pid, state.pid_start);
+    add_member(run, nullptr, state,
+               pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr, {});
+    watch(run, state.producer);
+  }
+}
+
+void StreamMux::resume(const std::string& segment, shm::Fd memfd, Peer peer,
+                       Reply<std::string> reply) {
+  if (!segment.empty()) {
+    const std::string uuid = segment.substr(0, segment.find('.'));
+    if (segments_.contains(uuid) || adopting_.contains(uuid)) return reply(uuid);
+    return reply(Error{Code::kNotFound, "the service has no segment " + segment});
+  }
+  auto found = read_segment(std::move(memfd), "");
+  if (!found) return reply(found.take_error());
+  if (found->header.pid != peer.pid) {
+    return reply(Error{Code::kInvalidArgument, "the segment belongs to another process"});
+  }
+  const std::string uuid(shm::header_text(found->header.uuid));
+  if (!segments_.contains(uuid)) adopt(std::move(*found));
+  reply(uuid);
+}
+
+void StreamMux::adopt(FoundSegment found) {
+  const std::string uuid(shm::header_text(found.header.uuid));
+  const std::string root(shm::header_text(found.header.root));
+  const std::string project(shm::header_text(found.header.project));
+  const std::string run_id(shm::header_text(found.header.run_id));
+  adopting_.insert(uuid);
+  auto box = std::make_shared<FoundSegment>(std::move(found));
+  const RunInfo info{run_id, "", project, root + "/" + project + "/" + run_id};
+  with_run(info, [this, box, uuid](Result<Run*> run) {
+    adopting_.erase(uuid);
+    if (!run) {
+      spdlog::error("segment {} waits for its run: {}", uuid, run.error().message);
+      constexpr int64_t kOrphanRetryMs = 5000;
+      next_orphan_try_ms_ = parts_.clock.monotonic_ms() + kOrphanRetryMs;
+      orphans_.push_back(std::move(*box));
+      return;
+    }
+    const std::string path = box->path;
+    if (const Status s = adopt_into(**run, *box); !s) move_aside(path, s.error().message);
+  });
+}
+
+Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
+  RunBoard& board = run.stream->board;
+  store::ProducerState state = state_of(found.header);
+  bool is_ended = false;
+  for (const store::ProducerState& stored : board.producers()) {
+    if (stored.segment != state.segment) continue;
+    is_ended = stored.state != "running";
+    state = stored;
+  }
+  if (!board.adopt(state)) {
+    return Error{Code::kCorrupt, "producer " + std::to_string(state.producer) + " of run " +
+                                     run.info.run_id + " is somebody else"};
+  }
+  const bool is_this_boot = shm::header_text(found.header.boot_id) == shm::boot_id();
+  auto pidfd = is_this_boot ? open_pidfd(state.pid, state.pid_start)
+                            : Result<shm::Fd>(Error{Code::kNotFound, "another boot"});
+  auto port = open_port(std::move(found.fd), found.path, state);
+  if (!port) return port.take_error();
+  shm::ServiceWords& words = (*port)->segment->service();
+  words.epoch.store(parts_.epoch, std::memory_order_relaxed);
+  if (words.stop_requested.load(std::memory_order_relaxed) != 0) board.request_stop();
+  fail_consumed_requests(*(*port)->segment, (*port)->state.rings, is_ended);
+  if (is_ended) {
+    if (!found.path.empty()) ::unlink(found.path.c_str());
+    return Done{};
+  }
+  spdlog::info("run {}: goes on with segment {} of pid {}", run.info.run_id, (*port)->uuid,
+               state.pid);
+  add_member(run, *port, state, pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr,
+             {});
+  watch(run, state.producer);
+  return Done{};
+}
+
+}  // namespace ringlog::service

@@ -1,0 +1,256 @@
+// StreamMux: requests about runs as a whole.
+
+#include "daemon/limits.h"
+#include "daemon/stream_mux.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace ringlog::service {
+
+namespace {
+
+uint64_t stored_rows(const store::ProducerState& state) {
+  uint64_t rows = 0;
+  for (const store::RingState& ring : state.rings) rows += ring.stored;
+  return rows;
+}
+
+uint64_t dropped_rows(const store::ProducerState& state) {
+  uint64_t rows = 0;
+  for (const store::RingState& ring : state.rings) rows += ring.dropped;
+  return rows;
+}
+
+ProducerStatus status_of(const store::ProducerState& state) {
+  ProducerStatus status;
+  status.producer = state.producer;
+  status.rank = state.rank;
+  status.attempt = state.attempt;
+  status.worker = state.worker;
+  status.pid = state.pid;
+  status.state = state.state;
+  status.stored = stored_rows(state);
+  status.dropped = dropped_rows(state);
+  for (size_t ring = 0; ring < state.rings.size(); ++ring) {
+    const std::string& why = state.rings[ring].poisoned;
+    if (!why.empty()) status.poisoned = "ring " + std::to_string(ring) + ": " + why;
+  }
+  return status;
+}
+
+// Of the board, with what the drain thread knows better.
+RunStatus status_of(const Stream& stream, std::vector<ProducerStatus> live) {
+  RunStatus status;
+  status.run_id = stream.info.run_id;
+  status.project = stream.info.project;
+  status.dir = stream.info.dir;
+  status.state = stream.board.meta().state;
+  for (const store::ProducerState& state : stream.board.producers()) {
+    const auto better =
+        std::find_if(live.begin(), live.end(),
+                     [&](const ProducerStatus& p) { return p.producer == state.producer; });
+    status.producers.push_back(better == live.end() ? status_of(state) : std::move(*better));
+  }
+  return status;
+}
+
+uint64_t all_stored(const RunStatus& run) {
+  uint64_t rows = 0;
+  for (const ProducerStatus& producer : run.producers) rows += producer.stored;
+  return rows;
+}
+
+// Counts down; runs `done` at zero.
+struct Countdown {
+  size_t left;
+  std::function<void()> done;
+  void operator()() {
+    if (--left == 0) done();
+  }
+};
+
+}  // namespace
+
+void StreamMux::put_blob(const std::string& run_id, store::BlobId id, uint64_t size, shm::Fd fd,
+                         const Peer& peer, Reply<Done> reply) {
+  Run* run = find_run(run_id);
+  const auto is_member = [&](const auto& item) {
+    return item.first == id.producer && item.second.pid == peer.pid;
+  };
+  if (run == nullptr || !std::any_of(run->members.begin(), run->members.end(), is_member)) {
+    return reply(Error{Code::kNotFound, "run " + run_id + " has no producer " +
+                                            std::to_string(id.producer) + " of process " +
+                                            std::to_string(peer.pid)});
+  }
+  if (size > shm::kBlobSizeMax) {
+    return reply(Error{Code::kTooLarge, "a record of " + std::to_string(size) + " bytes; " +
+                                            std::to_string(shm::kBlobSizeMax) + " are allowed"});
+  }
+  auto file = std::make_shared<shm::Fd>(std::move(fd));
+  parts_.writer.post([this, stream = run->stream, id, size, file, reply = std::move(reply)] {
+    const auto put = [&]() -> Status {
+      auto actual = shm::file_size(file->get(), "record");
+      if (!actual) return actual.take_error();
+      if (*actual != size) return Error{Code::kInvalidArgument, "a record of another size"};
+      std::string bytes(size, '\0');
+      if (Status s = shm::read_at(file->get(), std::as_writable_bytes(std::span(bytes)), 0,
+                                  "record");
+          !s) {
+        return s;
+      }
+      return stream->store->put_blob(id, bytes);
+    };
+    parts_.loop.post([reply, result = put()] { reply(result); });
+  });
+}
+
+Result<std::string> StreamMux::fetch_reply(std::vector<std::string> uuids, uint32_t slot,
+                                           uint32_t word, const Peer& peer) {
+  for (const auto& [uuid, place] : segments_) {
+    const auto run = runs_.find(place.first);
+    if (run == runs_.end()) continue;
+    const auto member = run->second->members.find(place.second);
+    if (member != run->second->members.end() && member->second.pid == peer.pid) {
+      uuids.push_back(uuid);
+    }
+  }
+  for (const std::string& uuid : uuids) {
+    if (auto bytes = parts_.large.take(uuid, slot, word)) return std::move(*bytes);
+  }
+  return Error{Code::kNotFound, "the service has no reply for slot " + std::to_string(slot)};
+}
+
+void StreamMux::request_stop(const std::string& run_id, const Reply<Done>& reply) {
+  Run* run = find_run(run_id);
+  if (run == nullptr) {
+    return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+  }
+  run->stream->board.request_stop();
+  for (const auto& [producer, member] : run->members) {
+    if (!member.port) continue;
+    member.port->segment->service().stop_requested.store(1, std::memory_order_relaxed);
+  }
+  reply(Done{});
+}
+
+std::vector<std::string> StreamMux::open_dirs() const {
+  std::vector<std::string> dirs;
+  for (const auto& [dir, run] : runs_) {
+    if (run->state == State::kOpen) dirs.push_back(dir);
+  }
+  return dirs;
+}
+
+void StreamMux::query(const std::string& run_id, bool with_barrier,
+                      Reply<std::vector<RunStatus>> reply) {
+  std::vector<std::string> dirs;
+  if (run_id.empty()) {
+    dirs = open_dirs();
+  } else if (const Run* run = find_run(run_id)) {
+    dirs.push_back(run->info.dir);
+  } else {
+    return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+  }
+  if (!with_barrier) return collect(std::move(dirs), reply);
+  auto is_done = std::make_shared<bool>(false);
+  const auto go_on = [this, dirs, reply, is_done] {
+    if (!std::exchange(*is_done, true)) collect(dirs, reply);
+  };
+  parts_.loop.after(kQueryWaitMs, go_on);
+  barrier(dirs, go_on);
+}
+
+void StreamMux::barrier(const std::vector<std::string>& dirs, std::function<void()> done) {
+  auto countdown = std::make_shared<Countdown>(Countdown{dirs.size() + 1, std::move(done)});
+  for (const std::string& dir : dirs) {
+    Run& run = *runs_.at(dir);
+    note_dead_members(run);
+    when_settled(run, [this, stream = run.stream, countdown] {
+      parts_.drain.post([this, stream, countdown] {
+        stream->intake.barrier([this, countdown] {
+          parts_.loop.post([countdown] { (*countdown)(); });
+        });
+      });
+    });
+  }
+  (*countdown)();
+}
+
+void StreamMux::collect(std::vector<std::string> dirs, const Reply<std::vector<RunStatus>>& reply) {
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (const std::string& dir : dirs) {
+    const auto run = runs_.find(dir);
+    if (run != runs_.end() && run->second->state == State::kOpen) {
+      streams.push_back(run->second->stream);
+    }
+  }
+  auto runs = std::make_shared<std::vector<RunStatus>>();
+  const auto finish = [this, runs, reply] {
+    parts_.loop.post([runs, reply] { reply(std::move(*runs)); });
+  };
+  parts_.drain.post([this, streams, runs, finish] {
+    for (const auto& stream : streams) {
+      std::vector<ProducerStatus> live;
+      stream->intake.describe(live);
+      runs->push_back(status_of(*stream, std::move(live)));
+    }
+    // The network thread runs these in order, so the last one finds all the others done.
+    for (size_t i = 0; i < streams.size(); ++i) {
+      parts_.network.view(streams[i], [runs, i](Network::View view) {
+        RunStatus& run = (*runs)[i];
+        run.sinks = std::move(view.sinks);
+        for (SinkStatus& sink : run.sinks) {
+          const uint64_t stored = all_stored(run);
+          sink.lag_rows = stored > sink.sent_rows ? stored - sink.sent_rows : 0;
+        }
+      });
+    }
+    parts_.network.post(finish);
+  });
+}
+
+void StreamMux::teardown(Reply<Done> reply) {
+  const EndFacts facts{.forced = End{"killed", 0, 0, "the service was torn down"}};
+  auto countdown = std::make_shared<Countdown>(Countdown{1, [this, reply] {
+    drain_all([reply] { reply(Done{}); });
+  }});
+  for (const std::string& dir : open_dirs()) {
+    Run& run = *runs_.at(dir);
+    if (run.members.empty()) continue;
+    ++countdown->left;
+    run.settle_waiters.emplace_back([countdown] { (*countdown)(); });
+    std::vector<uint32_t> producers;
+    for (auto& [producer, member] : run.members) {
+      member.is_dead = true;
+      member.watch.reset();
+      producers.push_back(producer);
+    }
+    for (const uint32_t producer : producers) end_member(run, producer, facts);
+  }
+  parts_.loop.after(kShutdownWaitMs, [countdown] {
+    if (countdown->left > 0) std::exchange(countdown->done, [] {})();
+  });
+  (*countdown)();
+}
+
+void StreamMux::drain_all(std::function<void()> done) {
+  auto box = std::make_shared<std::function<void()>>(std::move(done));
+  const auto once = [box] {
+    if (*box) std::exchange(*box, nullptr)();
+  };
+  parts_.loop.after(kShutdownWaitMs, once);
+  const std::vector<std::string> dirs = open_dirs();
+  auto countdown = std::make_shared<Countdown>(Countdown{dirs.size() + 1, once});
+  for (const std::string& dir : dirs) {
+    parts_.drain.post([this, stream = runs_.at(dir)->stream, countdown] {
+      stream->intake.barrier([this, countdown] {
+        parts_.loop.post([countdown] { (*countdown)(); });
+      });
+    });
+  }
+  (*countdown)();
+}
+
+}  // namespace ringlog::service

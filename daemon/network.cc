@@ -1,0 +1,151 @@
+#include "daemon/network.h"
+
+#include "daemon/names.h"
+#include "daemon/port.h"
+#include "daemon/stream.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace ringlog::service {
+
+namespace {
+
+// ServiceWords::network_state.
+enum : uint32_t { kUnknown = 0, kGood = 1, kRetrying = 2, kRefused = 3 };
+
+}  // namespace
+
+void Network::add(std::shared_ptr<Stream> stream, const std::vector<std::string>& urls) {
+  queue_.post([this, stream = std::move(stream), urls] { add_sinks(stream, urls); });
+}
+
+void Network::add_sinks(const std::shared_ptr<Stream>& stream,
+                        const std::vector<std::string>& urls) {
+  Line& line = lines_[stream.get()];
+  line.stream = stream;
+  for (const std::string& url : urls) {
+    const std::string name = without_credentials(url);
+    const bool is_known =
+        std::any_of(line.senders.begin(), line.senders.end(),
+                    [&](const auto& sender) { return sender->status().url == name; });
+    if (is_known) continue;
+    auto sink = make_sink(url);
+    if (!sink) {
+      spdlog::error("run {}: {}", stream->info.run_id, sink.error().message);
+      continue;
+    }
+    line.senders.push_back(std::make_unique<Sender>(url, std::move(*sink), *stream->store, clock_,
+                                                    stable_hash(stream->info.dir + name)));
+  }
+  line.next_ms = 0;
+}
+
+void Network::remove(std::shared_ptr<Stream> stream, std::function<void()> done) {
+  queue_.post([this, stream = std::move(stream), done = std::move(done)] {
+    lines_.erase(stream.get());
+    done();
+  });
+}
+
+void Network::more(const std::shared_ptr<Stream>& stream) {
+  queue_.post([this, stream] {
+    const auto found = lines_.find(stream.get());
+    if (found == lines_.end()) return;
+    for (const auto& sender : found->second.senders) sender->wake();
+    found->second.next_ms = 0;
+  });
+}
+
+void Network::when_sent(const std::shared_ptr<Stream>& stream, std::shared_ptr<Port> port,
+                        store::Cursors lanes, std::function<void()> done) {
+  queue_.post([this, stream, port = std::move(port), lanes = std::move(lanes),
+               done = std::move(done)]() mutable {
+    const auto found = lines_.find(stream.get());
+    if (found == lines_.end() || is_sent(found->second, lanes)) return done();
+    found->second.waiters.push_back({std::move(port), std::move(lanes), std::move(done)});
+  });
+}
+
+void Network::view(const std::shared_ptr<Stream>& stream, std::function<void(View)> done) {
+  queue_.post([this, stream, done = std::move(done)] {
+    View view;
+    const auto found = lines_.find(stream.get());
+    if (found != lines_.end()) {
+      for (const auto& sender : found->second.senders) {
+        view.sinks.push_back(sender->status());
+        view.is_idle &= sender->is_idle();
+      }
+    }
+    done(std::move(view));
+  });
+}
+
+bool Network::is_sent(const Line& line, const store::Cursors& lanes) {
+  return std::all_of(line.senders.begin(), line.senders.end(), [&](const auto& sender) {
+    if (sender->is_refused()) return true;
+    return std::all_of(lanes.begin(), lanes.end(), [&](const auto& lane) {
+      const auto found = sender->lanes().find(lane.first);
+      return lane.second == 0 || (found != sender->lanes().end() && found->second >= lane.second);
+    });
+  });
+}
+
+void Network::step(Line& line) {
+  line.next_ms = std::numeric_limits<int64_t>::max();
+  for (const auto& sender : line.senders) line.next_ms = std::min(line.next_ms, sender->step());
+  std::vector<std::function<void()>> sent;
+  std::erase_if(line.waiters, [&](Waiter& waiter) {
+    if (!is_sent(line, waiter.lanes)) return false;
+    sent.push_back(std::move(waiter.done));
+    return true;
+  });
+  publish(line);
+  for (const auto& done : sent) done();
+}
+
+void Network::publish(const Line& line) const {
+  uint32_t state = line.senders.empty() ? kUnknown : kGood;
+  store::Cursors sent;
+  bool is_first = true;
+  for (const auto& sender : line.senders) {
+    if (sender->is_refused()) {
+      state = kRefused;
+    } else if (sender->is_failing()) {
+      state = std::max<uint32_t>(state, kRetrying);
+    }
+    if (std::exchange(is_first, false)) {
+      sent = sender->lanes();
+      continue;
+    }
+    for (auto lane = sent.begin(); lane != sent.end();) {
+      const auto other = sender->lanes().find(lane->first);
+      if (other == sender->lanes().end()) {
+        lane = sent.erase(lane);
+      } else {
+        lane->second = std::min(lane->second, other->second);
+        ++lane;
+      }
+    }
+  }
+  progress_(line.stream, std::move(sent), state);
+}
+
+void Network::run() {
+  for (;;) {
+    int64_t next = std::numeric_limits<int64_t>::max();
+    for (const auto& [stream, line] : lines_) next = std::min(next, line.next_ms);
+    queue_.wait(clock_.monotonic_ms(), next);
+    if (!queue_.run()) break;
+    const int64_t now = clock_.monotonic_ms();
+    for (auto& [stream, line] : lines_) {
+      if (!line.senders.empty() && line.next_ms <= now) step(line);
+    }
+  }
+  lines_.clear();
+}
+
+}  // namespace ringlog::service

@@ -1,0 +1,87 @@
+#pragma once
+// Network: the thread of all Senders.
+//
+// add(), remove(), more(), when_sent() and post() from any thread; the senders themselves belong to
+// the network thread.  Callbacks run on the network thread.
+
+#include "daemon/clock.h"
+#include "daemon/run_spec.h"
+#include "daemon/sender.h"
+#include "daemon/task_queue.h"
+#include "store/model.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace ringlog::service {
+
+struct Port;
+struct Stream;
+
+class Network {
+ public:
+  // What all sinks of a run have acknowledged, after each step; `state` is of
+  // shm::ServiceWords::network_state.
+  using Progress = std::function<void(const std::shared_ptr<Stream>&, store::Cursors sent,
+                                      uint32_t state)>;
+
+  explicit Network(const Clock& clock) : clock_(clock) {}
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  // Before run().
+  void on_progress(Progress progress) { progress_ = std::move(progress); }
+
+  // Starts sending a run to these sinks; those it has already stay.
+  void add(std::shared_ptr<Stream> stream, const std::vector<std::string>& urls);
+  // Stops sending; `done` once nothing touches the stream any more.
+  void remove(std::shared_ptr<Stream> stream, std::function<void()> done);
+  // The run has new rows in the store.
+  void more(const std::shared_ptr<Stream>& stream);
+  // Calls `done` when every sink acknowledged the producer's rows below `lanes`; at once without
+  // sinks.
+  void when_sent(const std::shared_ptr<Stream>& stream, std::shared_ptr<Port> port,
+                 store::Cursors lanes, std::function<void()> done);
+  // Something slow that no other thread should do.
+  void post(TaskQueue::Task task) { queue_.post(std::move(task)); }
+
+  // Of the sinks of one run, and whether they have nothing to do.
+  struct View {
+    std::vector<SinkStatus> sinks;
+    bool is_idle = true;
+  };
+  void view(const std::shared_ptr<Stream>& stream, std::function<void(View)> done);
+
+  // The thread's body, until stop().
+  void run();
+  void stop() { queue_.stop(); }
+
+ private:
+  struct Waiter {
+    std::shared_ptr<Port> port;
+    store::Cursors lanes;
+    std::function<void()> done;
+  };
+  struct Line {
+    std::shared_ptr<Stream> stream;
+    std::vector<std::unique_ptr<Sender>> senders;
+    std::vector<Waiter> waiters;
+    int64_t next_ms = 0;
+  };
+  void add_sinks(const std::shared_ptr<Stream>& stream, const std::vector<std::string>& urls);
+  void step(Line& line);
+  void publish(const Line& line) const;
+  static bool is_sent(const Line& line, const store::Cursors& lanes);
+
+  const Clock& clock_;
+  Progress progress_ = [](const std::shared_ptr<Stream>&, store::Cursors, uint32_t) {};
+  TaskQueue queue_;
+  std::map<Stream*, Line> lines_;  // network thread
+};
+
+}  // namespace ringlog::service

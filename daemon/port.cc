@@ -1,0 +1,107 @@
+#include "daemon/port.h"
+
+#include <algorithm>
+
+namespace ringlog::service {
+
+Port::Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
+           store::ProducerState stored)
+    : segment(std::move(mapped)),
+      path(std::move(file_path)),
+      uuid(shm::header_text(segment->header().uuid)),
+      producer(stored.producer),
+      state(std::move(stored)) {
+  const shm::SegmentHeader& header = segment->header();
+  state.segment = uuid;
+  state.rings.resize(header.ring_count);
+  notes.next_step = state.next_step;
+  for (uint32_t ring = 0; ring < header.ring_count; ++ring) {
+    const store::RingState& known = state.rings[ring];
+    readers.emplace_back(segment->fd(), header.rings[ring], segment->ring_producer(ring),
+                         segment->ring_consumer(ring), known.position);
+    Lane lane;
+    lane.producer = producer;
+    lane.ring = static_cast<uint16_t>(ring);
+    lane.next_seq = known.next_seq;
+    lane.stored = known.stored;
+    lanes.push_back(std::move(lane));
+    stored_positions.push_back(known.position);
+  }
+  stored_rows = ledger_of(*this).stored;
+  synced_rows.store(stored_rows, std::memory_order_relaxed);
+}
+
+Result<std::shared_ptr<Port>> open_port(shm::Fd fd, const std::string& path,
+                                        const store::ProducerState& state) {
+  const std::string what = path.empty() ? "memfd segment" : path;
+  auto mapped = shm::ServiceSegment::map(std::move(fd), what);
+  if (!mapped) return mapped.take_error();
+  return std::make_shared<Port>(std::move(*mapped), path, state);
+}
+
+Ledger ledger_of(const Port& port) {
+  Ledger sum;
+  for (const store::RingState& ring : port.state.rings) {
+    sum.attempted += ring.stored + ring.dropped + ring.missing;
+    sum.stored += ring.stored;
+    sum.dropped += ring.dropped;
+  }
+  return sum;
+}
+
+void refresh_state(Port& port) {
+  port.state.next_step = port.notes.next_step;
+  for (uint32_t index = 0; index < port.lanes.size(); ++index) {
+    const Lane& lane = port.lanes[index];
+    const shm::RingProducer& words = port.segment->ring_producer(index);
+    store::RingState& ring = port.state.rings[index];
+    // A poisoned ring stays where its last good record ended.
+    if (ring.poisoned.empty()) ring.position = port.readers[index].position();
+    ring.stored = lane.stored;
+    // ORDER drop: attempted first; the producer stores it last, so dropped is at least what it
+    // implies.  A producer that died is read whole.
+    const uint64_t attempted_untrusted = words.attempted_rows.load(std::memory_order_acquire);
+    const uint64_t dropped_untrusted = words.dropped_rows.load(std::memory_order_relaxed);
+    const bool is_all_drained = port.readers[index].backlog() == 0;
+    const uint64_t attempted =
+        is_all_drained ? std::max(lane.next_seq, attempted_untrusted) : lane.next_seq;
+    const uint64_t lost = attempted > lane.stored ? attempted - lane.stored : 0;
+    ring.next_seq = attempted;
+    ring.dropped = std::min(dropped_untrusted, lost);
+    ring.missing = lost - ring.dropped;
+    if (ring.key_sets.size() == lane.kinds.size()) continue;
+    ring.key_sets.clear();
+    for (size_t kind = 0; kind < lane.kinds.size(); ++kind) {
+      if (lane.kinds[kind].key_set == 0) continue;
+      ring.key_sets.emplace_back(static_cast<uint16_t>(kind + shm::kKindRowFirst),
+                                 lane.kinds[kind].key_set);
+    }
+  }
+}
+
+std::vector<uint64_t> tails_of(const Port& port) {
+  std::vector<uint64_t> tails;
+  for (uint32_t ring = 0; ring < port.readers.size(); ++ring) {
+    // ORDER tail: a target only; poll() loads it again with acquire before it reads records.
+    tails.push_back(port.segment->ring_producer(ring).tail.load(std::memory_order_acquire));
+  }
+  return tails;
+}
+
+bool is_drained_to(const Port& port, const std::vector<uint64_t>& targets) {
+  for (size_t ring = 0; ring < targets.size(); ++ring) {
+    if (!port.state.rings[ring].poisoned.empty()) continue;
+    if (port.readers[ring].position() < targets[ring]) return false;
+  }
+  return true;
+}
+
+bool is_stored_to(const Port& port, const std::vector<uint64_t>& targets) {
+  for (size_t ring = 0; ring < targets.size(); ++ring) {
+    if (!port.state.rings[ring].poisoned.empty()) continue;
+    if (port.stored_positions[ring] < targets[ring]) return false;
+  }
+  return true;
+}
+
+}  // namespace ringlog::service

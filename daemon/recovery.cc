@@ -1,0 +1,109 @@
+#include "daemon/recovery.h"
+
+#include "daemon/failpoint.h"
+#include "shm/mailbox.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+
+namespace ringlog::service {
+
+namespace {
+
+struct CloseDir {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+
+Result<std::vector<std::string>> list(const std::string& directory) {
+  const std::unique_ptr<DIR, CloseDir> dir(::opendir(directory.c_str()));
+  if (!dir) return shm::errno_error("list " + directory);
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(dir.get())) names.emplace_back(entry->d_name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+Result<FoundSegment> read_segment(shm::Fd fd, const std::string& path) {
+  auto header = shm::read_segment_header(fd.get(), path.empty() ? "memfd segment" : path);
+  if (!header) return header.take_error();
+  const auto has_end = [](const auto& text) {
+    return std::find(text.begin(), text.end(), '\0') != text.end();
+  };
+  if (!has_end(header->uuid) || !has_end(header->run_id) || !has_end(header->project) ||
+      !has_end(header->root)) {
+    return Error{Code::kCorrupt, path + " has a name without an end"};
+  }
+  return FoundSegment{std::move(fd), path, *header};
+}
+
+void move_aside(const std::string& path, const std::string& why) {
+  spdlog::error("segment {} is put aside as .bad: {}", path, why);
+  if (path.empty()) return;
+  if (::rename(path.c_str(), (path + ".bad").c_str()) != 0) {
+    spdlog::error("{}", shm::errno_error("rename " + path).message);
+  }
+}
+
+Result<std::vector<FoundSegment>> find_segments(const std::string& directory) {
+  auto names = list(directory);
+  if (!names) return names.take_error();
+  std::vector<FoundSegment> found;
+  for (const std::string& name : *names) {
+    const std::string path = directory + "/" + name;
+    // Its maker died before the client heard of it.
+    if (name.ends_with(".seg.new")) ::unlink(path.c_str());
+    if (!name.ends_with(".seg")) continue;
+    auto fd = shm::open_file(path, O_RDWR | O_NOFOLLOW);
+    auto segment = fd ? read_segment(std::move(*fd), path) : Result<FoundSegment>(fd.take_error());
+    if (!segment) {
+      move_aside(path, segment.error().message);
+      continue;
+    }
+    RINGLOG_FAILPOINT("recovery");
+    found.push_back(std::move(*segment));
+  }
+  return found;
+}
+
+store::ProducerState state_of(const shm::SegmentHeader& header) {
+  store::ProducerState state;
+  state.producer = header.producer_id;
+  state.rank = header.rank;
+  state.attempt = header.attempt;
+  state.worker = header.worker;
+  state.pid = header.pid;
+  state.pid_start = header.pid_start;
+  state.state = "running";
+  state.started_ns = header.created_ns;
+  state.segment = shm::header_text(header.uuid);
+  state.local_rank = -1;
+  state.world_size = -1;
+  return state;
+}
+
+void fail_consumed_requests(const shm::ServiceSegment& segment,
+                            const std::vector<store::RingState>& rings, bool everything) {
+  for (shm::Slot& slot : segment.slots()) {
+    // ORDER slot: a request is there before its position is.
+    const uint32_t word = slot.word.load(std::memory_order_acquire);
+    const shm::SlotState state = shm::slot_state(word);
+    if (state != shm::SlotState::kRequested && state != shm::SlotState::kCancelled) continue;
+    // ORDER slot_position: makes `ring` visible; pairs with the release in Mailbox::announce().
+    const uint64_t position = slot.position.load(std::memory_order_acquire);
+    if (position == shm::kNotCommitted) continue;
+    const uint32_t ring_untrusted = slot.ring;
+    const bool is_consumed =
+        ring_untrusted < rings.size() && position <= rings[ring_untrusted].position;
+    if (is_consumed || everything) shm::fail_slot(slot, word);
+  }
+}
+
+}  // namespace ringlog::service

@@ -1,0 +1,41 @@
+#pragma once
+// Recovery: the segments that an earlier service left in the segment folder.
+//
+// Plain functions; main() and the control thread.
+
+#include "shm/layout.h"
+#include "shm/posix.h"
+#include "shm/segment.h"
+#include "store/model.h"
+
+#include <ringlog/result.h>
+
+#include <string>
+#include <vector>
+
+namespace ringlog::service {
+
+struct FoundSegment {
+  shm::Fd fd;
+  std::string path;  // empty: a memfd that a client handed back
+  shm::SegmentHeader header;
+};
+
+// All segments in `directory`.  Half-made ones are removed; those that cannot be read are renamed to
+// *.bad and logged.  kIo: the directory cannot be read.
+Result<std::vector<FoundSegment>> find_segments(const std::string& directory);
+// Gets a segment out of the way of later services; logged with `why`.
+void move_aside(const std::string& path, const std::string& why);
+
+// Opens a segment and checks its header.  kCorrupt, kVersion, kIo
+Result<FoundSegment> read_segment(shm::Fd fd, const std::string& path);
+
+// What the header says of its producer: for a segment that the store knows nothing of yet.
+store::ProducerState state_of(const shm::SegmentHeader& header);
+
+// Fails the requests that this service will never see, because they stand before the positions from
+// which it reads on.  `everything`: the producer has ended, so it reads nothing.
+void fail_consumed_requests(const shm::ServiceSegment& segment,
+                            const std::vector<store::RingState>& rings, bool everything);
+
+}  // namespace ringlog::service

@@ -1,0 +1,92 @@
+#include "daemon/runtime_dir.h"
+
+#include "daemon/limits.h"
+#include "daemon/names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cinttypes>
+#include <cstdio>
+
+namespace ringlog::service {
+
+namespace {
+
+// True when locked, false when somebody else holds it.
+Result<bool> try_lock(int fd, const std::string& path) {
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return false;
+    if (errno != EINTR) return shm::errno_error("flock " + path);
+  }
+  return true;
+}
+
+// A service that exits removes its socket before it lets go of the lock.
+bool is_socket_there(int dir_fd) {
+  struct stat info {};
+  return ::fstatat(dir_fd, "service.sock", &info, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+Result<bool> lock_or_find_other(int fd, int dir_fd, const std::string& path) {
+  const int64_t deadline = shm::monotonic_coarse_ms() + kLockWaitMs;
+  for (;;) {
+    auto locked = try_lock(fd, path);
+    if (!locked || *locked) return locked;
+    if (is_socket_there(dir_fd) || shm::monotonic_coarse_ms() > deadline) return false;
+    constexpr int kPauseMs = 10;
+    ::poll(nullptr, 0, kPauseMs);
+  }
+}
+
+std::string tmpfs_segment_dir(const std::string& runtime_dir) {
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016" PRIx64, stable_hash(runtime_dir));
+  return "/dev/shm/ringlog-" + std::to_string(::geteuid()) + "-" + digits;
+}
+
+Status choose_segment_dir(RuntimeDir& place) {
+  place.segment_dir = place.path + "/segments";
+  if (!shm::is_tmpfs(place.path)) {
+    const std::string other = tmpfs_segment_dir(place.path);
+    if (shm::is_tmpfs("/dev/shm") && shm::private_directory(other)) {
+      place.segment_dir = other;
+      return Done{};
+    }
+    place.notice = place.path + " is not on tmpfs and " + other +
+                   " cannot be used: rings are on a disk, whose writeback can stall log()";
+  }
+  return shm::private_directory(place.segment_dir);
+}
+
+}  // namespace
+
+Result<std::optional<RuntimeDir>> claim_runtime_dir(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) {
+    return Error{Code::kInvalidArgument, "runtime directory " + path + " is not an absolute path"};
+  }
+  if (slash > 0) {
+    if (Status s = shm::make_directories(path.substr(0, slash)); !s) return s.take_error();
+  }
+  if (Status s = shm::private_directory(path); !s) return s.take_error();
+  RuntimeDir place;
+  place.path = path;
+  auto dir = shm::open_file(path, O_RDONLY | O_DIRECTORY);
+  if (!dir) return dir.take_error();
+  place.dir = std::move(*dir);
+  auto lock = shm::open_at(place.dir.get(), "service.lock", O_RDWR | O_CREAT | O_NOFOLLOW);
+  if (!lock) return lock.take_error();
+  place.lock = std::move(*lock);
+  auto locked = lock_or_find_other(place.lock.get(), place.dir.get(), path + "/service.lock");
+  if (!locked) return locked.take_error();
+  if (!*locked) return std::optional<RuntimeDir>();
+  if (Status s = choose_segment_dir(place); !s) return s.take_error();
+  return std::optional<RuntimeDir>(std::move(place));
+}
+
+}  // namespace ringlog::service

@@ -1,0 +1,472 @@
+#include "daemon/server.h"
+
+#include "daemon/limits.h"
+#include "daemon/messages.h"
+
+#include <capnp/serialize-async.h>
+#include <capnp/serialize.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <kj/async-io.h>
+#include <kj/async-unix.h>
+#include <ringlog/version.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "schema/control.capnp.h"
+
+namespace ringlog::service {
+
+namespace {
+
+using Observer = kj::UnixEventPort::FdObserver;
+
+class ErrorLog final : public kj::TaskSet::ErrorHandler {
+  void taskFailed(kj::Exception&& exception) override {
+    spdlog::error("control: {}", exception.getDescription().cStr());
+  }
+};
+
+// What goes back to a client.
+struct Outgoing {
+  Outgoing() { reply().setVersion(schema::PROTOCOL_VERSION); }
+  schema::ControlReply::Builder reply() { return message.getRoot<schema::ControlReply>(); }
+  capnp::MallocMessageBuilder message;
+  std::vector<shm::Fd> fds;
+  std::vector<int> raw_fds;  // sent beside the message
+};
+using OutgoingPtr = kj::Own<Outgoing>;
+
+struct Connection {
+  kj::Own<kj::AsyncCapabilityStream> stream;
+  Peer peer;
+  bool is_stranger = false;
+  std::array<kj::AutoCloseFd, kRequestFdsMax> fd_space;
+  std::vector<std::string> uuids;  // of the segments attached through it
+};
+
+OutgoingPtr error_reply(const Error& error) {
+  auto out = kj::heap<Outgoing>();
+  write_error(error, out->reply());
+  return out;
+}
+
+// A callback for the mux whose result, turned into a message by `fill`, resolves the promise.
+template <typename T, typename Fill>
+std::pair<Reply<T>, kj::Promise<OutgoingPtr>> reply_with(Fill fill) {
+  auto pair = kj::newPromiseAndFulfiller<OutgoingPtr>();
+  auto fulfiller = std::make_shared<kj::Own<kj::PromiseFulfiller<OutgoingPtr>>>(
+      kj::mv(pair.fulfiller));
+  Reply<T> reply = [fulfiller, fill](Result<T> result) {
+    if (!result) return (*fulfiller)->fulfill(error_reply(result.error()));
+    auto out = kj::heap<Outgoing>();
+    fill(*out, *result);
+    (*fulfiller)->fulfill(kj::mv(out));
+  };
+  return {std::move(reply), kj::mv(pair.promise)};
+}
+
+auto reply_ok() {
+  return reply_with<Done>([](Outgoing& out, Done&) { out.reply().setOk(); });
+}
+
+uint32_t thread_count() {
+  std::error_code error;
+  uint32_t count = 0;
+  for (auto it = std::filesystem::directory_iterator("/proc/self/task", error);
+       !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
+    ++count;
+  }
+  return count;
+}
+
+Peer peer_of(int fd) {
+  Peer peer;
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return peer;
+  peer.pid = credentials.pid;
+  peer.uid = credentials.uid;
+  if (auto start = shm::process_start_time(peer.pid)) peer.pid_start = *start;
+  if (auto pidfd = open_pidfd(peer.pid, peer.pid_start)) {
+    peer.pidfd = std::make_shared<shm::Fd>(std::move(*pidfd));
+  }
+  return peer;
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(ControlLoop& l, StreamMux& m, const Clock& c, ServerConfig cfg)
+      : loop(l), mux(m), clock(c), config(std::move(cfg)), connections(kj::heap<kj::TaskSet>(errors)) {}
+
+  Status bind();
+  kj::Promise<void> accept();
+  bool accept_one();
+  void refuse_for_lack_of_fds();
+  void start(shm::Fd fd);
+  kj::Promise<void> serve(Connection& connection);
+  kj::Promise<void> answer(Connection& connection, capnp::MessageReaderAndFds& message);
+  kj::Promise<OutgoingPtr> dispatch(Connection& connection, schema::ControlRequest::Reader request,
+                                    std::vector<shm::Fd> fds);
+  kj::Promise<OutgoingPtr> attached(Connection& connection,
+                                    const std::function<void(Reply<Attached>)>& request);
+  kj::Promise<OutgoingPtr> resume(Connection& connection, schema::Resume::Reader request,
+                                  std::vector<shm::Fd> fds);
+  kj::Promise<OutgoingPtr> fetch(Connection& connection, schema::FetchReply::Reader request);
+  kj::Promise<OutgoingPtr> teardown();
+  kj::Promise<OutgoingPtr> status();
+  void keep_house();
+  void close();
+
+  ControlLoop& loop;
+  StreamMux& mux;
+  const Clock& clock;
+  const ServerConfig config;
+  shm::Fd listener;
+  shm::Fd reserve;  // given up for a moment when there are no more descriptors
+  std::unique_ptr<Observer> observer;
+  ErrorLog errors;
+  size_t connection_count = 0;
+  size_t request_count = 0;  // in progress
+  int64_t idle_since_ms = 0;
+  bool was_garbage_logged = false;
+  bool is_closed = false;
+  kj::Own<kj::TaskSet> connections;  // last: goes first, and its tasks use what is above
+};
+
+Server::Server(ControlLoop& loop, StreamMux& mux, const Clock& clock, ServerConfig config)
+    : impl_(std::make_unique<Impl>(loop, mux, clock, std::move(config))) {}
+Server::~Server() = default;
+void Server::close() { impl_->close(); }
+
+Status Server::listen() {
+  if (Status s = impl_->bind(); !s) return s;
+  impl_->connections->add(impl_->accept());
+  impl_->keep_house();
+  return Done{};
+}
+
+// The path of a socket address holds 107 bytes, so the directory is named by its descriptor.
+Status Server::Impl::bind() {
+  const std::string where = config.runtime_dir + "/service.sock";
+  listener = shm::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!listener) return shm::errno_error("make a socket");
+  reserve = shm::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const std::string path =
+      "/proc/self/fd/" + std::to_string(config.runtime_dir_fd) + "/service.sock";
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  // Of a service that was killed: the lock is ours, so nobody else listens.
+  ::unlinkat(config.runtime_dir_fd, "service.sock", 0);
+  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return shm::errno_error("bind " + where);
+  }
+  constexpr int kBacklog = 1024;
+  if (::listen(listener.get(), kBacklog) != 0) return shm::errno_error("listen on " + where);
+  observer = std::make_unique<Observer>(loop.io().unixEventPort, listener.get(),
+                                        Observer::OBSERVE_READ);
+  return Done{};
+}
+
+kj::Promise<void> Server::Impl::accept() {
+  while (accept_one()) {
+  }
+  return observer->whenBecomesReadable().then([this] { return accept(); });
+}
+
+// False: nobody else is waiting.
+bool Server::Impl::accept_one() {
+  shm::Fd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (fd) {
+    start(std::move(fd));
+    return true;
+  }
+  switch (errno) {
+    case EINTR:
+    case ECONNABORTED:
+      return true;
+    case EMFILE:
+    case ENFILE:
+      refuse_for_lack_of_fds();
+      return true;
+    default:
+      return false;
+  }
+}
+
+void Server::Impl::refuse_for_lack_of_fds() {
+  reserve.reset();
+  const shm::Fd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (fd) {
+    OutgoingPtr out = error_reply(
+        {Code::kTooLarge, "the service has no more file descriptors; raise `ulimit -n`"});
+    const auto words = capnp::messageToFlatArray(out->message);
+    const auto bytes = words.asBytes();
+    static_cast<void>(::send(fd.get(), bytes.begin(), bytes.size(), MSG_NOSIGNAL));
+    spdlog::error("a connection was refused: no more file descriptors");
+  }
+  reserve = shm::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+void Server::Impl::start(shm::Fd fd) {
+  if (connection_count >= kConnectionsMax) {
+    spdlog::error("a connection was refused: {} are open", connection_count);
+    return;
+  }
+  auto connection = kj::heap<Connection>();
+  connection->peer = peer_of(fd.get());
+  connection->is_stranger = connection->peer.uid != ::geteuid();
+  connection->stream = loop.io().lowLevelProvider->wrapUnixSocketFd(
+      fd.release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
+                        kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
+                        kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK);
+  ++connection_count;
+  Connection& borrowed = *connection;
+  connections->add(kj::evalNow([&] { return serve(borrowed); })
+                      .catch_([this, &borrowed](kj::Exception&& exception) {
+                        if (exception.getType() == kj::Exception::Type::DISCONNECTED) return;
+                        if (std::exchange(was_garbage_logged, true)) return;
+                        spdlog::warn("connection of pid {} closed, later ones silently: {}",
+                                     borrowed.peer.pid, exception.getDescription().cStr());
+                      })
+                      .attach(kj::mv(connection), kj::defer([this] { --connection_count; })));
+}
+
+kj::Promise<void> Server::Impl::serve(Connection& connection) {
+  capnp::ReaderOptions options;
+  options.traversalLimitInWords = kRequestBytesMax / sizeof(capnp::word);
+  return capnp::tryReadMessage(*connection.stream,
+                               kj::arrayPtr(connection.fd_space.data(), kRequestFdsMax), options)
+      .then([this, &connection](
+                kj::Maybe<capnp::MessageReaderAndFds>&& message) -> kj::Promise<void> {
+        KJ_IF_MAYBE(found, message) {
+          auto held = kj::heap(kj::mv(*found));
+          auto& borrowed = *held;
+          return answer(connection, borrowed).attach(kj::mv(held));
+        }
+        return kj::READY_NOW;
+      });
+}
+
+kj::Promise<void> Server::Impl::answer(Connection& connection,
+                                       capnp::MessageReaderAndFds& message) {
+  std::vector<shm::Fd> fds;
+  for (kj::AutoCloseFd& fd : message.fds) {
+    if (auto copy = shm::duplicate(fd.get())) fds.push_back(std::move(*copy));
+    fd = nullptr;
+  }
+  ++request_count;
+  idle_since_ms = 0;
+  const bool is_last = connection.is_stranger;
+  return dispatch(connection, message.reader->getRoot<schema::ControlRequest>(), std::move(fds))
+      .then([&connection](OutgoingPtr&& out) {
+        for (const shm::Fd& fd : out->fds) out->raw_fds.insert(out->raw_fds.begin(), fd.get());
+        auto written = capnp::writeMessage(
+            *connection.stream, kj::arrayPtr(out->raw_fds.data(), out->raw_fds.size()),
+            out->message);
+        return written.attach(kj::mv(out));
+      })
+      .attach(kj::defer([this] { --request_count; }))
+      .then([this, &connection, is_last]() -> kj::Promise<void> {
+        if (is_last) return kj::READY_NOW;
+        return serve(connection);
+      });
+}
+
+kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
+                                                schema::ControlRequest::Reader request,
+                                                std::vector<shm::Fd> fds) {
+  if (connection.is_stranger) {
+    return error_reply({Code::kPermission,
+                        "the service belongs to user " + std::to_string(::geteuid()) +
+                            ", process " + std::to_string(connection.peer.pid) + " to user " +
+                            std::to_string(connection.peer.uid)});
+  }
+  if (request.getVersion() != schema::PROTOCOL_VERSION) {
+    return error_reply({Code::kVersion, "the client speaks protocol version " +
+                                            std::to_string(request.getVersion()) +
+                                            ", the service " RINGLOG_VERSION " version " +
+                                            std::to_string(schema::PROTOCOL_VERSION)});
+  }
+  const Peer& peer = connection.peer;
+  switch (request.which()) {
+    case schema::ControlRequest::INFORM_INIT:
+      return attached(connection, [&](Reply<Attached> reply) {
+        mux.inform_init(read_run_spec(request.getInformInit()), peer, std::move(reply));
+      });
+    case schema::ControlRequest::ATTACH:
+      return attached(connection, [&](Reply<Attached> reply) {
+        mux.attach(request.getAttach().getRunId().cStr(),
+                   read_producer_spec(request.getAttach().getProducer()), peer, std::move(reply));
+      });
+    case schema::ControlRequest::RESUME:
+      return resume(connection, request.getResume(), std::move(fds));
+    case schema::ControlRequest::FETCH_REPLY:
+      return fetch(connection, request.getFetchReply());
+    case schema::ControlRequest::TEARDOWN:
+      return teardown();
+    case schema::ControlRequest::STATUS:
+      return status();
+    case schema::ControlRequest::QUERY: {
+      auto [reply, promise] = reply_with<std::vector<RunStatus>>(
+          [](Outgoing& out, std::vector<RunStatus>& runs) {
+            write_runs(runs, out.reply().initQuery(static_cast<capnp::uint>(runs.size())));
+          });
+      mux.query(request.getQuery().getRunId().cStr(), request.getQuery().getBarrier(), reply);
+      return kj::mv(promise);
+    }
+    default:
+      break;
+  }
+  auto [reply, promise] = reply_ok();
+  switch (request.which()) {
+    case schema::ControlRequest::INFORM_START:
+      mux.inform_start(request.getInformStart().cStr(), reply);
+      break;
+    case schema::ControlRequest::BLOB: {
+      const auto blob = request.getBlob();
+      if (fds.empty()) {
+        reply(Error{Code::kInvalidArgument, "a record without its file descriptor"});
+      } else {
+        mux.put_blob(blob.getRunId().cStr(), {blob.getProducer(), blob.getId()}, blob.getSize(),
+                     std::move(fds.front()), peer, reply);
+      }
+      break;
+    }
+    case schema::ControlRequest::FINISH:
+      mux.finish(connection.uuids.empty() ? "" : connection.uuids.back(),
+                 request.getFinish().getExitCode(), reply);
+      break;
+    case schema::ControlRequest::STOP:
+      mux.request_stop(request.getStop().cStr(), reply);
+      break;
+    default:
+      reply(Error{Code::kInvalidArgument, "the service does not know this request"});
+  }
+  return kj::mv(promise);
+}
+
+kj::Promise<OutgoingPtr> Server::Impl::attached(
+    Connection& connection, const std::function<void(Reply<Attached>)>& request) {
+  auto pair = reply_with<Attached>([doorbell = config.doorbell_fd](Outgoing& out, Attached& a) {
+    write_attached(a, out.reply().initAttached());
+    out.fds.push_back(std::move(a.segment_fd));
+    out.raw_fds.push_back(doorbell);
+  });
+  // The mux may reply after the connection is gone, so only the promise knows the connection.
+  auto uuid = std::make_shared<std::string>();
+  request([reply = std::move(pair.first), uuid](Result<Attached> result) {
+    if (result) *uuid = result->uuid;
+    reply(std::move(result));
+  });
+  return pair.second.then([&connection, uuid](OutgoingPtr&& out) {
+    if (!uuid->empty()) connection.uuids.push_back(*uuid);
+    return kj::mv(out);
+  });
+}
+
+kj::Promise<OutgoingPtr> Server::Impl::resume(Connection& connection,
+                                              schema::Resume::Reader request,
+                                              std::vector<shm::Fd> fds) {
+  auto uuid = std::make_shared<std::string>();
+  auto [reply, promise] = reply_with<std::string>([uuid](Outgoing& out, std::string& found) {
+    *uuid = found;
+    out.reply().setOk();
+  });
+  const std::string segment = request.getSegment().cStr();
+  if (segment.empty() && fds.empty()) {
+    reply(Error{Code::kInvalidArgument, "resume without a segment"});
+  } else {
+    mux.resume(segment, fds.empty() ? shm::Fd() : std::move(fds.front()), connection.peer, reply);
+  }
+  return promise.then([&connection, uuid](OutgoingPtr&& out) {
+    if (!uuid->empty()) connection.uuids.push_back(*uuid);
+    return kj::mv(out);
+  });
+}
+
+kj::Promise<OutgoingPtr> Server::Impl::fetch(Connection& connection,
+                                             schema::FetchReply::Reader request) {
+  auto bytes = mux.fetch_reply(connection.uuids, request.getSlot(), request.getWord(),
+                               connection.peer);
+  if (!bytes) return error_reply(bytes.error());
+  auto file = shm::create_memfd("ringlog-reply");
+  if (!file) return error_reply(file.error());
+  const Status written = shm::write_all(file->get(), std::as_bytes(std::span(*bytes)), "reply");
+  if (!written) return error_reply(written.error());
+  ::fcntl(file->get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+  auto out = kj::heap<Outgoing>();
+  out->reply().setOk();
+  out->fds.push_back(std::move(*file));
+  return kj::mv(out);
+}
+
+kj::Promise<OutgoingPtr> Server::Impl::teardown() {
+  auto [reply, promise] = reply_ok();
+  mux.teardown(reply);
+  spdlog::info("teardown was asked for");
+  // The answer goes out first: the loop is left a moment later.
+  return promise.then([this](OutgoingPtr&& out) {
+    constexpr int64_t kAnswerMs = 50;
+    loop.after(kAnswerMs, [this] {
+      close();
+      loop.exit();
+    });
+    return kj::mv(out);
+  });
+}
+
+kj::Promise<OutgoingPtr> Server::Impl::status() {
+  auto [reply, promise] = reply_with<std::vector<RunStatus>>(
+      [this](Outgoing& out, std::vector<RunStatus>& runs) {
+        auto to = out.reply().initStatus();
+        to.setPid(::getpid());
+        to.setStartedNs(config.started_ns);
+        to.setVersion(RINGLOG_VERSION);
+        to.setEpoch(config.epoch);
+        to.setThreads(thread_count());
+        to.setLog(config.log_path.c_str());
+        write_runs(runs, to.initRuns(static_cast<capnp::uint>(runs.size())));
+      });
+  mux.query("", false, reply);
+  return kj::mv(promise);
+}
+
+void Server::Impl::keep_house() {
+  if (is_closed) return;
+  mux.keep_house();
+  const int64_t now = clock.monotonic_ms();
+  if (!mux.is_idle() || request_count > 0) {
+    idle_since_ms = 0;
+  } else if (idle_since_ms == 0) {
+    idle_since_ms = now;
+  } else if (config.idle_exit_ms >= 0 && now - idle_since_ms >= config.idle_exit_ms) {
+    spdlog::info("nothing to do for {} ms: the service exits", now - idle_since_ms);
+    close();
+    return loop.exit();
+  }
+  loop.after(kHousekeepingMs, [this] { keep_house(); });
+}
+
+// The socket's name goes first and then the lock, so that a client that finds neither starts the
+// next service.
+void Server::Impl::close() {
+  if (std::exchange(is_closed, true)) return;
+  ::unlinkat(config.runtime_dir_fd, "service.sock", 0);
+  connections = nullptr;
+  observer.reset();
+  listener.reset();
+}
+
+}  // namespace ringlog::service

@@ -1,0 +1,248 @@
+#include "daemon/stream_mux.h"
+
+#include "daemon/limits.h"
+#include "daemon/names.h"
+#include "daemon/sink.h"
+
+#include <fcntl.h>
+#include <ringlog/version.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace ringlog::service {
+
+struct StreamMux::Opened {
+  std::unique_ptr<store::Store> store;
+  std::optional<store::RunMeta> meta;
+  std::vector<store::ProducerState> producers;
+  std::vector<store::KeySet> key_sets;
+};
+
+namespace {
+
+// On the store thread.
+template <typename Opened>
+Result<std::shared_ptr<Opened>> open_run(const std::string& dir) {
+  auto opened = std::make_shared<Opened>();
+  auto store = store::Store::open(dir);
+  if (!store) return store.take_error();
+  opened->store = std::move(*store);
+  if (Status s = shm::make_directories(dir + "/files", 0700); !s) return s.take_error();
+  auto meta = opened->store->meta();
+  if (!meta) return meta.take_error();
+  opened->meta = std::move(*meta);
+  auto producers = opened->store->producers();
+  if (!producers) return producers.take_error();
+  opened->producers = std::move(*producers);
+  auto key_sets = opened->store->key_sets();
+  if (!key_sets) return key_sets.take_error();
+  opened->key_sets = std::move(*key_sets);
+  return opened;
+}
+
+Status check_spec(const RunSpec& spec) {
+  if (Status s = check_root(spec.root); !s) return s;
+  if (Status s = check_project(spec.project); !s) return s;
+  if (Status s = check_run_id(spec.run_id); !s) return s;
+  if (spec.sinks.size() > kSinksPerRunMax) {
+    return Error{Code::kTooLarge, "sinks: " + std::to_string(spec.sinks.size()) + " are given, " +
+                                      std::to_string(kSinksPerRunMax) + " are allowed"};
+  }
+  for (const std::string& sink : spec.sinks) {
+    if (Status s = check_sink(sink); !s) return s;
+  }
+  return Done{};
+}
+
+RunInfo place_of(const std::string& root, const std::string& project, const std::string& run_id) {
+  std::string dir = root;
+  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
+  return {run_id, "", project, dir + "/" + project + "/" + run_id};
+}
+
+}  // namespace
+
+void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
+  if (spec.run_id.empty()) spec.run_id = new_run_id();
+  if (Status s = check_spec(spec); !s) return reply(s.take_error());
+  with_run(place_of(spec.root, spec.project, spec.run_id),
+           [this, spec, peer = std::move(peer), reply = std::move(reply)](Result<Run*> run) {
+             if (!run) return reply(run.take_error());
+             Stream& stream = *(*run)->stream;
+             RunSpec shown = spec;
+             for (std::string& sink : shown.sinks) sink = without_credentials(sink);
+             stream.board.describe(shown);
+             if (spec.is_synced) {
+               stream.is_every_write_synced.store(true, std::memory_order_relaxed);
+             }
+             if (spec.mode != "offline") parts_.network.add((*run)->stream, spec.sinks);
+             join(**run, spec.producer, spec.host, peer, "", reply);
+           });
+}
+
+void StreamMux::inform_start(const std::string& run_id, const Reply<Done>& reply) {
+  if (find_run(run_id) != nullptr) return reply(Done{});
+  reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+}
+
+StreamMux::Run* StreamMux::find_run(const std::string& run_id) {
+  Run* found = nullptr;
+  for (const auto& [dir, run] : runs_) {
+    if (run->info.run_id == run_id && run->state == State::kOpen) found = run.get();
+  }
+  return found;
+}
+
+void StreamMux::with_run(const RunInfo& info, WithRun then) {
+  std::unique_ptr<Run>& run = runs_[info.dir];
+  if (run && run->state == State::kOpen) {
+    run->empty_since_ms = 0;
+    return then(run.get());
+  }
+  if (run) {
+    run->waiting.push_back(std::move(then));
+    return;
+  }
+  if (runs_.size() > kRunsOpenMax) {
+    runs_.erase(info.dir);
+    return then(Error{Code::kTooLarge, std::to_string(kRunsOpenMax) + " runs are open already"});
+  }
+  run = std::make_unique<Run>();
+  run->info = info;
+  run->waiting.push_back(std::move(then));
+  start_opening(*run);
+}
+
+void StreamMux::start_opening(Run& run) {
+  run.state = State::kOpening;
+  parts_.writer.post([this, dir = run.info.dir] {
+    auto opened = open_run<Opened>(dir);
+    // A Result cannot be copied into a std::function with its store, so it goes in a box.
+    auto box = std::make_shared<Result<std::shared_ptr<Opened>>>(std::move(opened));
+    parts_.loop.post([this, dir, box] { on_opened(dir, std::move(*box)); });
+  });
+}
+
+void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>> opened) {
+  Run& run = *runs_.at(dir);
+  const auto waiting = std::exchange(run.waiting, {});
+  if (!opened) {
+    const Error error = std::move(opened.take_error()).in("run " + run.info.run_id);
+    spdlog::error("{}", error.message);
+    runs_.erase(dir);
+    for (const auto& then : waiting) then(error);
+    return;
+  }
+  for (const std::string& line : (*opened)->store->repaired()) {
+    spdlog::warn("run {}: the store was repaired: {}", run.info.run_id, line);
+  }
+  run.stream = make_stream(run, **opened);
+  run.state = State::kOpen;
+  parts_.drain.post([&drain = parts_.drain, stream = run.stream] { drain.add(stream); });
+  for (const auto& then : waiting) then(&run);
+  if (const auto sinks = run.stream->board.meta().sinks; !sinks.empty()) {
+    parts_.network.add(run.stream, sinks);
+  }
+  check_lost(run);
+}
+
+std::shared_ptr<Stream> StreamMux::make_stream(const Run& run, Opened& opened) {
+  store::RunMeta meta;
+  if (opened.meta) {
+    meta = *opened.meta;
+  } else {
+    meta.run_id = run.info.run_id;
+    meta.project = run.info.project;
+    meta.created_ns = parts_.clock.realtime_ns();
+    meta.version = RINGLOG_VERSION;
+    meta.name = run.info.run_id;
+  }
+  IntakeEvents events;
+  const std::string dir = run.info.dir;
+  events.settled = [this, dir](uint32_t producer) {
+    parts_.loop.post([this, dir, producer] { on_settled(dir, producer); });
+  };
+  events.poisoned = [this, dir](const std::shared_ptr<Port>& port, uint32_t ring,
+                                uint64_t position) { quarantine(port, ring, position, dir); };
+  return std::make_shared<Stream>(run.info, std::move(opened.store), std::move(meta),
+                                  opened.producers, std::move(opened.key_sets), parts_.large,
+                                  parts_.clock, events);
+}
+
+// On the drain thread: keeps the bytes that were not understood, for `ringlog doctor`.
+void StreamMux::quarantine(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t position,
+                           const std::string& dir) {
+  parts_.writer.post([port, ring, position, dir] {
+    const shm::RingGeometry& geometry = port->segment->header().rings[ring];
+    const uint64_t index = position & (geometry.capacity - 1);
+    const uint64_t size = std::min<uint64_t>(
+        kQuarantineBytesMax, geometry.capacity + shm::kRecordSizeMax - index);
+    std::vector<std::byte> bytes(size);
+    const std::string path = dir + "/files/quarantine-" + std::to_string(port->producer) + "-" +
+                             std::to_string(ring) + ".bin";
+    Status kept = shm::read_at(port->segment->fd(), bytes, geometry.data_offset + index, "segment");
+    if (kept) {
+      auto file = shm::open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
+      kept = file ? shm::write_all(file->get(), bytes, path) : Status(file.take_error());
+    }
+    if (!kept) spdlog::warn("quarantine: {}", kept.error().message);
+  });
+}
+
+void StreamMux::keep_house() {
+  const int64_t now = parts_.clock.monotonic_ms();
+  for (const auto& [dir, run] : runs_) {
+    if (run->state != State::kOpen || run->is_close_asked) continue;
+    if (!run->members.empty()) {
+      run->empty_since_ms = 0;
+    } else if (run->empty_since_ms == 0) {
+      run->empty_since_ms = now;
+    } else if (now - run->empty_since_ms >= kStreamLingerMs) {
+      ask_close(*run);
+    }
+  }
+  if (orphans_.empty() || now < next_orphan_try_ms_) return;
+  for (FoundSegment& found : std::exchange(orphans_, {})) adopt(std::move(found));
+}
+
+// A run is closed when its sinks have everything and the intake has nothing.
+void StreamMux::ask_close(Run& run) {
+  run.is_close_asked = true;
+  parts_.network.view(run.stream, [this, stream = run.stream](const Network::View& view) {
+    parts_.drain.post([this, stream, is_sent = view.is_idle] {
+      const bool is_idle = is_sent && stream->intake.is_empty();
+      parts_.loop.post([this, dir = stream->info.dir, is_idle] { start_closing(dir, is_idle); });
+    });
+  });
+}
+
+void StreamMux::start_closing(const std::string& dir, bool is_idle) {
+  Run& run = *runs_.at(dir);
+  run.is_close_asked = false;
+  // Somebody may have come meanwhile.
+  if (!is_idle || !run.members.empty() || run.empty_since_ms == 0) return;
+  run.state = State::kClosing;
+  parts_.drain.post([this, dir, stream = run.stream] {
+    parts_.drain.remove(stream);
+    parts_.network.remove(stream, [this, dir, stream] {
+      parts_.writer.post([this, dir, stream] {
+        parts_.writer.close(*stream);
+        parts_.loop.post([this, dir] { on_closed(dir); });
+      });
+    });
+  });
+}
+
+void StreamMux::on_closed(const std::string& dir) {
+  Run& run = *runs_.at(dir);
+  run.stream.reset();
+  if (run.waiting.empty()) {
+    runs_.erase(dir);
+  } else {
+    run.empty_since_ms = 0;
+    start_opening(run);
+  }
+}
+
+}  // namespace ringlog::service

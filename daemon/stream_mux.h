@@ -1,0 +1,154 @@
+#pragma once
+// StreamMux: the runs that the service has open, and the processes attached to them.
+//
+// Turns control requests into work of the other threads and their results into replies.  Opens a
+// run's stream when somebody asks for it and closes it when nobody is attached and everything is
+// sent.  Watches the processes and ends their producers.
+//
+// Belongs to the control thread; nothing here blocks: what touches a disk is done by the store
+// thread.  Replies are given by callback on the control thread, maybe before the call returns.
+
+#include "daemon/clock.h"
+#include "daemon/drain.h"
+#include "daemon/large_replies.h"
+#include "daemon/loop.h"
+#include "daemon/network.h"
+#include "daemon/process_watch.h"
+#include "daemon/recovery.h"
+#include "daemon/run_spec.h"
+#include "daemon/stream.h"
+#include "daemon/writer.h"
+
+#include <ringlog/result.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace ringlog::service {
+
+template <typename T>
+using Reply = std::function<void(Result<T>)>;
+
+class StreamMux {
+ public:
+  // All must outlive the mux.
+  struct Parts {
+    Loop& loop;
+    Drain& drain;
+    Writer& writer;
+    Network& network;
+    LargeReplies& large;
+    const Clock& clock;
+    std::string segment_dir;
+    uint32_t epoch = 0;
+  };
+  explicit StreamMux(Parts parts) : parts_(std::move(parts)) {}
+  StreamMux(const StreamMux&) = delete;
+  StreamMux& operator=(const StreamMux&) = delete;
+
+  // The requests of schema/control.capnp.
+  //   kInvalidArgument  a field that cannot be used
+  //   kNotFound         no such run is open
+  //   kIo, kPermission, kCorrupt, kVersion  the run's store cannot be opened; the disk
+  //   kTooLarge         a limit
+  void inform_init(RunSpec spec, Peer peer, Reply<Attached> reply);
+  void inform_start(const std::string& run_id, const Reply<Done>& reply);
+  void attach(const std::string& run_id, const ProducerSpec& spec, Peer peer,
+              Reply<Attached> reply);
+  // `segment` by name, or a memfd.  Replies the segment's uuid.
+  void resume(const std::string& segment, shm::Fd memfd, Peer peer, Reply<std::string> reply);
+  void put_blob(const std::string& run_id, store::BlobId id, uint64_t size, shm::Fd fd,
+                const Peer& peer, Reply<Done> reply);
+  // `uuids` of the connection's segments; those of the peer are looked through too.
+  Result<std::string> fetch_reply(std::vector<std::string> uuids, uint32_t slot, uint32_t word,
+                                  const Peer& peer);
+  void finish(const std::string& uuid, int32_t exit_code, Reply<Done> reply);
+  void request_stop(const std::string& run_id, const Reply<Done>& reply);
+  // Empty: all.
+  void query(const std::string& run_id, bool barrier, Reply<std::vector<RunStatus>> reply);
+  // Ends every producer as killed; replies when all is stored and synced.
+  void teardown(Reply<Done> reply);
+
+  // A segment that an earlier service left behind.
+  void adopt(FoundSegment found);
+  // Calls `done` when all that is committed now is stored, after kShutdownWaitMs at the latest.
+  void drain_all(std::function<void()> done);
+  // Every kHousekeepingMs: closes runs that nobody needs.
+  void keep_house();
+  // No run is open.
+  bool is_idle() const { return runs_.empty() && orphans_.empty(); }
+
+ private:
+  // A producer that has not ended.
+  struct Member {
+    std::shared_ptr<Port> port;  // nullptr: its memfd has not been resumed
+    int32_t pid = 0;
+    uint64_t pid_start = 0;
+    std::shared_ptr<shm::Fd> pidfd;  // nullptr: it was dead when we came
+    std::unique_ptr<Loop::Watch> watch;
+    bool is_dead = false;
+    int64_t dead_since_ms = 0;
+  };
+  enum class State { kOpening, kOpen, kClosing };
+  struct Run {
+    RunInfo info;
+    State state = State::kOpening;
+    std::shared_ptr<Stream> stream;                           // kOpen, kClosing
+    std::vector<std::function<void(Result<Run*>)>> waiting;   // until it is open
+    std::map<uint32_t, Member> members;                       // by producer
+    std::vector<std::function<void()>> settle_waiters;        // until no dead member is left
+    int64_t empty_since_ms = 0;
+    bool is_close_asked = false;
+  };
+  struct Opened;
+  using WithRun = std::function<void(Result<Run*>)>;
+
+  // stream_mux.cc: runs
+  void with_run(const RunInfo& info, WithRun then);
+  void start_opening(Run& run);
+  void on_opened(const std::string& dir, Result<std::shared_ptr<Opened>> opened);
+  std::shared_ptr<Stream> make_stream(const Run& run, Opened& opened);
+  Run* find_run(const std::string& run_id);
+  void ask_close(Run& run);
+  void start_closing(const std::string& dir, bool is_idle);
+  void on_closed(const std::string& dir);
+  void quarantine(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t position,
+                  const std::string& dir);
+
+  // mux_members.cc: producers
+  void join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,
+            const std::string& notice, const Reply<Attached>& reply);
+  void reply_when_stored(Run& run, const std::shared_ptr<Port>& port,
+                         const std::shared_ptr<Attached>& attached, const Peer& peer,
+                         const Reply<Attached>& reply);
+  void add_member(Run& run, std::shared_ptr<Port> port, const store::ProducerState& state,
+                  std::shared_ptr<shm::Fd> pidfd, std::function<void()> stored);
+  void watch(Run& run, uint32_t producer);
+  void on_dead(const std::string& dir, uint32_t producer);
+  void look_for_exit(const std::string& dir, uint32_t producer);
+  void end_member(Run& run, uint32_t producer, const EndFacts& facts);
+  void on_settled(const std::string& dir, uint32_t producer);
+  void check_lost(Run& run);
+  Status adopt_into(Run& run, FoundSegment& found);
+  void note_dead_members(Run& run);
+  void when_settled(Run& run, std::function<void()> done);
+
+  // mux_queries.cc
+  void barrier(const std::vector<std::string>& dirs, std::function<void()> done);
+  void collect(std::vector<std::string> dirs, const Reply<std::vector<RunStatus>>& reply);
+  std::vector<std::string> open_dirs() const;
+
+  const Parts parts_;
+  std::map<std::string, std::unique_ptr<Run>> runs_;                      // by directory
+  std::map<std::string, std::pair<std::string, uint32_t>> segments_;      // uuid → dir, producer
+  std::set<std::string> adopting_;                                        // uuids
+  std::vector<FoundSegment> orphans_;  // segments whose store cannot be opened now
+  int64_t next_orphan_try_ms_ = 0;
+};
+
+}  // namespace ringlog::service
