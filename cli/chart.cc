@@ -34,8 +34,8 @@ struct Extent {
 
 void widen(Extent& extent, const ChartCurve& curve) {
   for (const ChartPoint& point : curve.points) {
-    extent.x_low = std::min(extent.x_low, point.x);
-    extent.x_high = std::max(extent.x_high, point.x);
+    extent.x_low = std::min(extent.x_low, point.x_first);
+    extent.x_high = std::max(extent.x_high, point.x_last);
     if (!point.has_value) continue;
     extent.y_low = std::min(extent.y_low, point.min);
     extent.y_high = std::max(extent.y_high, point.max);
@@ -70,9 +70,10 @@ class ChartDrawing {
   std::string title(const Extent& extent) const;
   std::vector<std::string> legend() const;
   void draw_curve(PlotCanvas& canvas, size_t index) const;
-  int64_t dot_of(double value, const Range& range, size_t dots) const;
-  std::vector<std::string> end_labels(size_t lines) const;
-  std::string x_axis(const std::string& margin, size_t columns) const;
+  static int64_t dot_of(double value, const Range& range, size_t dots);
+  size_t line_of(double value, const PlotCanvas& canvas) const;
+  std::vector<std::string> end_labels(const PlotCanvas& canvas) const;
+  std::string x_axis(const std::string& margin, const PlotCanvas& canvas) const;
 
   const Chart& chart_;
   const ChartSize size_;
@@ -125,9 +126,15 @@ std::vector<std::string> ChartDrawing::legend() const {
   return lines;
 }
 
-int64_t ChartDrawing::dot_of(double value, const Range& range, size_t dots) const {
+int64_t ChartDrawing::dot_of(double value, const Range& range, size_t dots) {
   const double part = (value - range.low) / (range.high - range.low);
   return std::llround(std::clamp(part, 0.0, 1.0) * static_cast<double>(dots - 1));
+}
+
+// The line, from the top, that holds the value's dot.
+size_t ChartDrawing::line_of(double value, const PlotCanvas& canvas) const {
+  const auto dot = static_cast<size_t>(dot_of(value, y_, canvas.dots_y()));
+  return (canvas.dots_y() - 1 - dot) * canvas.lines() / canvas.dots_y();
 }
 
 void ChartDrawing::draw_curve(PlotCanvas& canvas, size_t index) const {
@@ -138,7 +145,7 @@ void ChartDrawing::draw_curve(PlotCanvas& canvas, size_t index) const {
       previous.reset();
       continue;
     }
-    const int64_t x = dot_of(point.x, x_, canvas.dots_x());
+    const int64_t x = dot_of((point.x_first + point.x_last) / 2, x_, canvas.dots_x());
     const auto y_of = [&](double value) { return dot_of(value, y_, canvas.dots_y()); };
     if (previous) canvas.line(*previous, {x, y_of(point.first)}, ink);
     canvas.line({x, y_of(point.min)}, {x, y_of(point.max)}, ink);
@@ -148,19 +155,20 @@ void ChartDrawing::draw_curve(PlotCanvas& canvas, size_t index) const {
 
 // What stands right of each line: the short labels of the curves that end there, each as near to
 // its end as the ones before left room for.
-std::vector<std::string> ChartDrawing::end_labels(size_t lines) const {
+std::vector<std::string> ChartDrawing::end_labels(const PlotCanvas& canvas) const {
+  const size_t lines = canvas.lines();
   std::vector<std::string> labels(lines);
   if (!labels_curves()) return labels;
   for (const ChartCurve& curve : chart_.curves) {
     const std::optional<double> last = last_value(curve);
     if (!last) continue;
-    const auto wanted = static_cast<size_t>(dot_of(*last, y_, lines));
+    const size_t wanted = line_of(*last, canvas);
     for (size_t distance = 0; distance < 2 * lines; ++distance) {
-      // 0, 1 down, 1 up, 2 down…
+      // 0, 1 up, 1 down, 2 up…
       const size_t away = (distance + 1) / 2;
-      const bool is_down = distance % 2 == 1;
-      if (is_down ? away > wanted : wanted + away >= lines) continue;
-      std::string& label = labels[lines - 1 - (is_down ? wanted - away : wanted + away)];
+      const bool is_up = distance % 2 == 1;
+      if (is_up ? away > wanted : wanted + away >= lines) continue;
+      std::string& label = labels[is_up ? wanted - away : wanted + away];
       if (!label.empty()) continue;
       label = curve.short_label;
       break;
@@ -169,14 +177,16 @@ std::vector<std::string> ChartDrawing::end_labels(size_t lines) const {
   return labels;
 }
 
-std::string ChartDrawing::x_axis(const std::string& margin, size_t columns) const {
+std::string ChartDrawing::x_axis(const std::string& margin, const PlotCanvas& canvas) const {
+  const size_t columns = canvas.columns();
   // A tick for every 12 columns leaves room for its label.
   const std::vector<Tick> ticks = make_ticks(x_, columns / 12 + 1);
   std::vector<std::string_view> line(columns, glyphs_.x_line);
   std::string labels(margin.size() + 1 + columns, ' ');
   size_t free_from = 0;
   for (const Tick& tick : ticks) {
-    const auto column = static_cast<size_t>(dot_of(tick.value, x_, columns));
+    const auto dot = static_cast<size_t>(dot_of(tick.value, x_, canvas.dots_x()));
+    const size_t column = dot * columns / canvas.dots_x();
     line[column] = glyphs_.x_tick;
     const size_t centre = margin.size() + 1 + column;
     size_t begin = centre - std::min(centre, tick.label.size() / 2);
@@ -215,11 +225,10 @@ std::string ChartDrawing::draw() {
   for (size_t i = chart_.curves.size(); i > 0; --i) draw_curve(canvas, i - 1);
   std::vector<std::string> left(lines, std::string(margin, ' ') + std::string(glyphs_.y_line));
   for (const Tick& tick : ticks) {
-    const auto line = lines - 1 - static_cast<size_t>(dot_of(tick.value, y_, lines));
-    left[line] = std::string(margin - 1 - tick.label.size(), ' ') + tick.label + " " +
-                 std::string(glyphs_.y_tick);
+    left[line_of(tick.value, canvas)] = std::string(margin - 1 - tick.label.size(), ' ') +
+                                        tick.label + " " + std::string(glyphs_.y_tick);
   }
-  const std::vector<std::string> right = end_labels(lines);
+  const std::vector<std::string> right = end_labels(canvas);
   std::string text = title(extent) + "\n";
   for (size_t i = 0; i < lines; ++i) {
     std::string curves = canvas.text(i, style_);
@@ -228,7 +237,7 @@ std::string ChartDrawing::draw() {
     }
     text += paint(style_, Ink::kDim, left[i]) + curves + "\n";
   }
-  text += x_axis(std::string(margin, ' '), columns);
+  text += x_axis(std::string(margin, ' '), canvas);
   for (const std::string& line : legend) text += line + "\n";
   return text;
 }

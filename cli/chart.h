@@ -21,7 +21,8 @@ namespace ringlog::cli {
 
 // What lies between two places on the x axis.
 struct ChartPoint {
-  double x = 0;
+  double x_first = 0;
+  double x_last = 0;
   bool has_value = false;  // false: a gap (NaN)
   double first = 0;
   double last = 0;

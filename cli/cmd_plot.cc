@@ -29,7 +29,8 @@ double finite_in(double value, const store::Point& point) {
 
 ChartPoint chart_point(const store::Point& point) {
   ChartPoint out;
-  out.x = (static_cast<double>(point.step_first) + static_cast<double>(point.step_last)) / 2;
+  out.x_first = static_cast<double>(point.step_first);
+  out.x_last = static_cast<double>(point.step_last);
   out.has_value = point.finite > 0;
   if (!out.has_value) return out;
   out.first = finite_in(point.first, point);

@@ -1,6 +1,5 @@
 // rm: deletes a run, unless somebody still logs to it.
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
@@ -8,11 +7,13 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/service.h"
 #include "shm/posix.h"
+#include "store/directory_lock.h"
 
 namespace ringlog::cli {
 
@@ -35,27 +36,17 @@ uint64_t live_producers(const std::string& run_id) {
   return count;
 }
 
-// Takes the lock that whoever writes the store holds, so that nobody opens it while it goes.  A
-// store without a lock file is none and needs none.
-Result<shm::Fd> lock_store(const std::string& dir) {
-  const std::string path = dir + "/store/LOCK";
-  auto file = shm::open_file(path, O_RDWR);
-  if (!file && file.error().code == Code::kNotFound) return shm::Fd();
-  if (!file) return file;
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
+// Takes the lock that whoever writes the store holds, so that nobody opens it while it goes.
+// Nothing to take: the store is gone already.
+Result<std::unique_ptr<store::DirectoryLock>> lock_store(const std::string& dir) {
   const int64_t deadline = shm::monotonic_ns() + kCloseWaitNs;
-  while (::fcntl(file->get(), F_SETLK, &lock) != 0) {
-    if (shm::monotonic_ns() > deadline) {
-      return Error{Code::kIo,
-                   "another process has its store open; try again, or end the service "
-                   "(ringlog service stop)"};
-    }
+  for (;;) {
+    auto lock = store::DirectoryLock::take(dir + "/store", false);
+    if (lock || lock.error().code != Code::kIo) return lock;
+    if (shm::monotonic_ns() > deadline) return lock;
     constexpr int kPauseMs = 50;
     ::poll(nullptr, 0, kPauseMs);
   }
-  return file;
 }
 
 bool confirm(const store::RunPlace& place) {
@@ -69,7 +60,7 @@ bool confirm(const store::RunPlace& place) {
 
 Status delete_run(const store::RunPlace& place, const std::string& root) {
   auto lock = lock_store(place.dir);
-  if (!lock) return lock.take_error();
+  if (!lock && lock.error().code != Code::kNotFound) return lock.take_error();
   std::error_code error;
   fs::remove_all(place.dir, error);
   if (error) return Error{Code::kIo, "delete " + place.dir + ": " + error.message()};

@@ -146,7 +146,7 @@ class ShowPage {
  private:
   void fact(std::string_view name, const std::string& value) {
     if (value.empty()) return;
-    const std::string label = fmt::format("{:<9}", name);
+    const std::string label = fmt::format("{:<10}", name);
     context_.out.write(paint(context_.style, Ink::kDim, label) + value + "\n");
   }
   void title(std::string_view text) {

@@ -18,6 +18,8 @@ class PlotCanvas {
  public:
   PlotCanvas(size_t columns, size_t lines, bool is_ascii);
 
+  size_t columns() const { return columns_; }
+  size_t lines() const { return lines_; }
   // Size in dots.
   size_t dots_x() const { return columns_ * dots_per_column_; }
   size_t dots_y() const { return lines_ * dots_per_line_; }

@@ -14,7 +14,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-ChartPoint point(double x, double y) { return {x, true, y, y, y, y}; }
+ChartPoint point(double x, double y) { return {x, x, true, y, y, y, y}; }
 
 ChartCurve ramp(std::string label, size_t count) {
   ChartCurve curve{std::move(label), "r", {}};
@@ -65,7 +65,7 @@ TEST(Chart, FillsItsSizeAndNeverMore) {
 
 TEST(Chart, ShowsASpikeBetweenAMillionRows) {
   ChartCurve curve{"rank 0", "r0", {}};
-  for (int i = 0; i < 100; ++i) curve.points.push_back({i * 1e4, true, 1, 1, 1, 1});
+  for (int i = 0; i < 100; ++i) curve.points.push_back({i * 1e4, i * 1e4 + 9999, true, 1, 1, 1, 1});
   curve.points[50].max = 100;
   const auto lines = lines_of(render_chart({"loss", "step", {curve}}, {60, 12}, {}));
   size_t with_spike = 0;
@@ -78,7 +78,7 @@ TEST(Chart, ShowsASpikeBetweenAMillionRows) {
 TEST(Chart, LeavesGapsOpen) {
   ChartCurve curve{"rank 0", "r0", {}};
   for (int i = 0; i <= 30; ++i) curve.points.push_back(point(i, 1));
-  for (size_t i = 10; i <= 20; ++i) curve.points[i] = {static_cast<double>(i), false, 0, 0, 0, 0};
+  for (size_t i = 10; i <= 20; ++i) curve.points[i].has_value = false;
   const std::string text = render_chart({"loss", "step", {curve}}, {80, 8}, {});
   // The line of the curve, right of its axis, has two stretches.
   size_t stretches = 0;
@@ -93,7 +93,7 @@ TEST(Chart, LeavesGapsOpen) {
 
 TEST(Chart, IsEmptyWithoutAnyValue) {
   EXPECT_EQ(render_chart({"loss", "step", {}}, {}, {}), "");
-  ChartCurve curve{"rank 0", "r0", {{0, false, 0, 0, 0, 0}}};
+  ChartCurve curve{"rank 0", "r0", {{0, 0, false, 0, 0, 0, 0}}};
   EXPECT_EQ(render_chart({"loss", "step", {curve}}, {}, {}), "");
 }
 
