@@ -117,17 +117,17 @@ Result<ControlAnswer> ControlClient::call(capnp::MallocMessageBuilder& request,
   if (Status s = send(std::as_bytes(std::span(bytes.begin(), bytes.size())), fds, deadline); !s) {
     return s.take_error();
   }
-  auto answer = receive(deadline);
-  if (!answer) return answer;
   try {
+    auto answer = receive(deadline);
+    if (!answer) return answer;
     auto reply = answer->reply();
     if (reply.isError()) {
       return Error{code_of(reply.getError().getCode()), reply.getError().getMessage().cStr()};
     }
+    return answer;
   } catch (const kj::Exception& e) {
     return Error{Code::kCorrupt, std::string("reply of the service: ") + e.getDescription().cStr()};
   }
-  return answer;
 }
 
 Status ControlClient::send(std::span<const std::byte> bytes, std::span<const int> fds,

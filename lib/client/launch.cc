@@ -26,7 +26,10 @@ namespace {
 namespace fs = std::filesystem;
 using shm::errno_error;
 
-bool is_program(const fs::path& path) { return ::access(path.c_str(), X_OK) == 0; }
+bool is_program(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0;
+}
 
 // Directory of the file this code was loaded from: the shared library, or the executable.
 fs::path own_directory() {

@@ -46,7 +46,8 @@ std::string as_id(std::string_view text) {
                           (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
     id += is_legal ? c : '-';
   }
-  return id;
+  // The id becomes a folder's name.
+  return id.find_first_not_of('.') == std::string::npos ? short_id(text) : id;
 }
 
 // torchrun's id is the word `none` unless somebody set it.  Then the launcher process, its start

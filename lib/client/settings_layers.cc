@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <sstream>
 #include <string_view>
 #include <toml++/toml.h>
 
@@ -111,15 +112,20 @@ std::string settings_file() {
   return home == nullptr ? "" : std::string(home) + "/.config/ringlog/settings.toml";
 }
 
-std::string toml_text(const toml::node& node) {
-  if (const auto text = node.value<std::string>(); node.is_string()) return *text;
-  if (node.is_boolean()) return *node.value<bool>() ? "true" : "false";
-  if (node.is_integer()) return std::to_string(*node.value<int64_t>());
+// A value of the file as text; nothing when the field cannot take such a one.
+std::optional<std::string> toml_text(const toml::node& node, std::string_view field) {
+  if (node.is_string()) return *node.value<std::string>();
+  if (!is_list(field)) {
+    if (node.is_boolean()) return *node.value<bool>() ? "true" : "false";
+    if (node.is_integer()) return std::to_string(*node.value<int64_t>());
+    return std::nullopt;
+  }
+  const toml::array* const array = node.as_array();
+  if (array == nullptr) return std::nullopt;
   std::string list;
-  if (const toml::array* array = node.as_array(); array != nullptr) {
-    for (const toml::node& element : *array) {
-      list += (list.empty() ? "" : "\n") + element.value_or(std::string());
-    }
+  for (const toml::node& element : *array) {
+    if (!element.is_string()) return std::nullopt;
+    list += (list.empty() ? "" : "\n") + *element.value<std::string>();
   }
   return list;
 }
@@ -130,7 +136,15 @@ Result<Layer> file_layer() {
   try {
     for (const auto& [key, node] : toml::parse_file(layer.source)) {
       const std::string field(key.str());
-      layer.fields[field] = toml_text(node);
+      const auto text = toml_text(node, field);
+      if (!text) {
+        std::ostringstream type;
+        type << node.type();
+        return Error{Code::kInvalidArgument,
+                     layer.source + ": " + field + " is of type " + type.str() + "; allowed: " +
+                         (is_list(field) ? "a list of strings" : "a string, integer or boolean")};
+      }
+      layer.fields[field] = *text;
     }
   } catch (const toml::parse_error& e) {
     return Error{Code::kInvalidArgument, layer.source + ":" +
@@ -161,6 +175,7 @@ Apply text_field(std::string ResolvedSettings::*field) {
 
 Apply list_field(std::vector<std::string> ResolvedSettings::*field) {
   return [field](ResolvedSettings& s, const std::string& v) -> std::optional<std::string> {
+    if (!record::is_utf8(v)) return "UTF-8 text";
     s.*field = split(v, '\n');
     return std::nullopt;
   };

@@ -1,0 +1,315 @@
+// Settings: which layer wins, and what each says when it cannot be used.
+
+#include "client/settings_layers.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "environment.h"
+#include "result_matchers.h"
+#include "temp_dir.h"
+
+namespace ringlog::client {
+namespace {
+
+using test::FailsWith;
+using test::IsOk;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+class SettingsTest : public ::testing::Test {
+ protected:
+  SettingsTest() {
+    std::filesystem::create_directory(dir.file("ringlog"));
+    env.set("XDG_CONFIG_HOME", dir.path());
+  }
+
+  void write_file(const std::string& text) { std::ofstream(file) << text; }
+  Result<ResolvedSettings> resolve(const Settings& arguments = {}) {
+    return resolve_settings(argument_fields(arguments));
+  }
+  ResolvedSettings resolved(const Settings& arguments = {}) {
+    auto settings = resolve(arguments);
+    EXPECT_THAT(settings, IsOk());
+    return settings ? *settings : ResolvedSettings{};
+  }
+  Result<ResolvedSettings> with_variable(const char* name, const std::string& value) {
+    env.set(name, value);
+    auto settings = resolve();
+    env.unset(name);
+    return settings;
+  }
+
+  test::Environment env;
+  test::TempDir dir;
+  const std::string file = dir.file("ringlog/settings.toml");
+};
+
+TEST_F(SettingsTest, DefaultsAreThoseOfTheHeader) {
+  const ResolvedSettings s = resolved();
+  EXPECT_EQ(s.project, "uncategorized");
+  EXPECT_EQ(s.run_id, "");
+  EXPECT_EQ(s.mode, "online");
+  EXPECT_EQ(s.rank, -1);
+  EXPECT_EQ(s.attempt, -1);
+  EXPECT_EQ(s.ring_bytes, 1024u * 1024);
+  EXPECT_EQ(s.full_ring, FullRing::kWait);
+  EXPECT_EQ(s.full_ring_wait_ms, 1000);
+  EXPECT_EQ(s.durability, Durability::kStored);
+  EXPECT_EQ(s.console, Console::kAuto);
+  EXPECT_FALSE(s.strict);
+  EXPECT_THAT(s.tags, IsEmpty());
+  EXPECT_THAT(s.sinks, IsEmpty());
+  EXPECT_EQ(s.dir, (std::filesystem::current_path() / "ringlog").string());
+  EXPECT_THAT(s.notices, IsEmpty());
+  EXPECT_THAT(s.origin, IsEmpty());
+}
+
+TEST_F(SettingsTest, ArgumentsWinOverVariablesOverTheLauncherOverTheFile) {
+  write_file("rank = 1\nproject = 'file'\nname = 'file'\n");
+  EXPECT_EQ(resolved().rank, 1);
+  EXPECT_EQ(resolved().origin["rank"], file);
+  env.set("RANK", "2");
+  EXPECT_EQ(resolved().rank, 2);
+  EXPECT_EQ(resolved().origin["rank"], "torchrun");
+  env.set("RINGLOG_RANK", "3");
+  EXPECT_EQ(resolved().rank, 3);
+  EXPECT_EQ(resolved().origin["rank"], "RINGLOG_RANK");
+  const ResolvedSettings s = resolved({.rank = 4});
+  EXPECT_EQ(s.rank, 4);
+  EXPECT_EQ(s.origin.at("rank"), "argument");
+  EXPECT_EQ(s.project, "file") << "each field by itself";
+}
+
+TEST_F(SettingsTest, EveryFieldCanComeFromTheFile) {
+  write_file(
+      "project = 'p'\nrun_id = 'r'\nname = 'n'\ngroup = 'g'\ntags = ['a', 'b c']\nnotes = \"\"\""
+      "two\nlines\"\"\"\ndir = '/data/runs/'\nmode = 'offline'\nrank = 3\nattempt = 1\n"
+      "ring_bytes = 262144\nfull_ring = 'coalesce'\nfull_ring_wait_ms = 5\ndurability = 'synced'\n"
+      "console = 'quiet'\nstrict = true\nsinks = ['wandb+https://a', 'influx+http://b']\n");
+  const ResolvedSettings s = resolved();
+  EXPECT_EQ(s.project, "p");
+  EXPECT_EQ(s.run_id, "r");
+  EXPECT_EQ(s.name, "n");
+  EXPECT_EQ(s.group, "g");
+  EXPECT_THAT(s.tags, ElementsAre("a", "b c"));
+  EXPECT_EQ(s.notes, "two\nlines");
+  EXPECT_EQ(s.dir, "/data/runs");
+  EXPECT_EQ(s.mode, "offline");
+  EXPECT_EQ(s.rank, 3);
+  EXPECT_EQ(s.attempt, 1);
+  EXPECT_EQ(s.ring_bytes, 262144u);
+  EXPECT_EQ(s.full_ring, FullRing::kCoalesce);
+  EXPECT_EQ(s.full_ring_wait_ms, 5);
+  EXPECT_EQ(s.durability, Durability::kSynced);
+  EXPECT_EQ(s.console, Console::kQuiet);
+  EXPECT_TRUE(s.strict);
+  EXPECT_THAT(s.sinks, ElementsAre("wandb+https://a", "influx+http://b"));
+}
+
+TEST_F(SettingsTest, EveryFieldCanComeFromAVariable) {
+  for (const auto& [name, value] :
+       std::vector<std::pair<const char*, std::string>>{{"RINGLOG_PROJECT", "p"},
+                                                        {"RINGLOG_RUN_ID", "r"},
+                                                        {"RINGLOG_NAME", "n"},
+                                                        {"RINGLOG_GROUP", "g"},
+                                                        {"RINGLOG_TAGS", "a,b c,,d"},
+                                                        {"RINGLOG_NOTES", "x"},
+                                                        {"RINGLOG_DIR", "runs"},
+                                                        {"RINGLOG_MODE", "disabled"},
+                                                        {"RINGLOG_RANK", "7"},
+                                                        {"RINGLOG_ATTEMPT", "2"},
+                                                        {"RINGLOG_RING_BYTES", "131072"},
+                                                        {"RINGLOG_FULL_RING", "drop"},
+                                                        {"RINGLOG_FULL_RING_WAIT_MS", "0"},
+                                                        {"RINGLOG_DURABILITY", "stored"},
+                                                        {"RINGLOG_CONSOLE", "off"},
+                                                        {"RINGLOG_STRICT", "1"},
+                                                        {"RINGLOG_SINKS", "clickhouse+http://c"}}) {
+    env.set(name, value);
+  }
+  const ResolvedSettings s = resolved();
+  EXPECT_EQ(s.project, "p");
+  EXPECT_EQ(s.run_id, "r");
+  EXPECT_THAT(s.tags, ElementsAre("a", "b c", "d"));
+  EXPECT_EQ(s.dir, (std::filesystem::current_path() / "runs").string());
+  EXPECT_EQ(s.mode, "disabled");
+  EXPECT_EQ(s.rank, 7);
+  EXPECT_EQ(s.attempt, 2);
+  EXPECT_EQ(s.ring_bytes, 131072u);
+  EXPECT_EQ(s.full_ring, FullRing::kDrop);
+  EXPECT_EQ(s.full_ring_wait_ms, 0);
+  EXPECT_EQ(s.console, Console::kOff);
+  EXPECT_TRUE(s.strict);
+  EXPECT_THAT(s.sinks, ElementsAre("clickhouse+http://c"));
+  EXPECT_EQ(s.origin.size(), 17u);
+  EXPECT_THAT(s.notices, IsEmpty());
+}
+
+TEST_F(SettingsTest, EveryFieldCanComeFromTheProgram) {
+  Settings a;
+  a.project = "p";
+  a.run_id = "r";
+  a.name = "n";
+  a.group = "g";
+  a.tags = {"a", "b"};
+  a.notes = "x";
+  a.dir = "/d";
+  a.mode = "offline";
+  a.rank = 0;
+  a.attempt = 0;
+  a.ring_bytes = 131072;
+  a.full_ring = FullRing::kCoalesce;
+  a.full_ring_wait_ms = 1;
+  a.durability = Durability::kSynced;
+  a.console = "off";
+  a.strict = false;
+  a.sinks = {"s"};
+  const ResolvedSettings s = resolved(a);
+  EXPECT_EQ(s.rank, 0);
+  EXPECT_EQ(s.full_ring, FullRing::kCoalesce);
+  EXPECT_EQ(s.durability, Durability::kSynced);
+  EXPECT_EQ(s.origin.size(), 17u);
+  for (const auto& [field, source] : s.origin) EXPECT_EQ(source, "argument") << field;
+}
+
+struct Refusal {
+  const char* variable;
+  const char* value;
+  const char* allowed;
+};
+
+TEST_F(SettingsTest, RefusalsNameTheLayerTheFieldTheValueAndWhatIsAllowed) {
+  const char* const rank = "a whole number from 0 to 1000000";
+  const char* const ring = "a power of two from 131072 to 1073741824";
+  const Refusal refusals[] = {
+      {"RINGLOG_MODE", "on", "one of online, offline, disabled"},
+      {"RINGLOG_RANK", "-1", rank},
+      {"RINGLOG_RANK", "1.5", rank},
+      {"RINGLOG_RANK", "", rank},
+      {"RINGLOG_RANK", "99999999999999999999", rank},
+      {"RINGLOG_ATTEMPT", "first", rank},
+      {"RINGLOG_RING_BYTES", "1000000", ring},
+      {"RINGLOG_RING_BYTES", "65536", ring},
+      {"RINGLOG_RING_BYTES", "1M", ring},
+      {"RINGLOG_FULL_RING", "block", "one of wait, drop, coalesce"},
+      {"RINGLOG_FULL_RING_WAIT_MS", "3600001", "a whole number from 0 to 3600000"},
+      {"RINGLOG_DURABILITY", "committed", "one of stored, synced"},
+      {"RINGLOG_CONSOLE", "loud", "one of auto, off, quiet"},
+      {"RINGLOG_STRICT", "yes", "one of true, 1, false, 0"},
+      {"RINGLOG_NAME", "\xff", "UTF-8 text"},
+      {"RINGLOG_TAGS", "\xff", "UTF-8 text"},
+      {"RINGLOG_PROJECT", "a/b", "1 to 128 bytes of UTF-8"},
+      {"RINGLOG_PROJECT", "..", "1 to 128 bytes of UTF-8"},
+      {"RINGLOG_PROJECT", "", "1 to 128 bytes of UTF-8"},
+      {"RINGLOG_RUN_ID", ".", "1 to 128 bytes of UTF-8"},
+      {"RINGLOG_RUN_ID", "a\nb", "without control characters"},
+      {"RINGLOG_RUN_ID", "a:b", "none of :;,#?/'\\"},
+  };
+  for (const Refusal& r : refusals) {
+    EXPECT_THAT(with_variable(r.variable, r.value),
+                FailsWith(Code::kInvalidArgument,
+                          ::testing::AllOf(StartsWith(std::string(r.variable) + " is \"" + r.value +
+                                                      "\"; allowed: "),
+                                           HasSubstr(r.allowed))))
+        << r.variable << "=" << r.value;
+  }
+  EXPECT_THAT(with_variable("RINGLOG_RUN_ID", std::string(129, 'r')),
+              FailsWith(Code::kInvalidArgument));
+  EXPECT_THAT(with_variable("RINGLOG_RUN_ID", std::string(128, 'r')), IsOk());
+}
+
+TEST_F(SettingsTest, RefusalsOfOtherLayersNameThoseLayers) {
+  EXPECT_THAT(resolve({.mode = "x"}),
+              FailsWith(Code::kInvalidArgument, StartsWith("argument: mode is \"x\"; allowed: ")));
+  EXPECT_THAT(resolve({.durability = Durability::kSent}),
+              FailsWith(Code::kInvalidArgument, StartsWith("argument: durability is \"sent\"")));
+  write_file("mode = 'x'\n");
+  EXPECT_THAT(resolve(), FailsWith(Code::kInvalidArgument,
+                                   StartsWith(file + ": mode is \"x\"; allowed: one of online")));
+}
+
+TEST_F(SettingsTest, FieldThatNobodyKnowsIsRefused) {
+  EXPECT_THAT(resolve_settings({{"projekt", "x"}}),
+              FailsWith(Code::kInvalidArgument, "argument: there is no setting projekt"));
+  write_file("projekt = 'x'\n");
+  EXPECT_THAT(resolve(), FailsWith(Code::kInvalidArgument, file + ": there is no setting projekt"));
+}
+
+TEST_F(SettingsTest, FileThatIsNoTomlIsRefusedWithItsLine) {
+  write_file("project = 'p'\nmode = \n");
+  EXPECT_THAT(resolve(), FailsWith(Code::kInvalidArgument, StartsWith(file + ":2: ")));
+}
+
+// Found by this test: what had no form as text became an empty one, without a word.
+TEST_F(SettingsTest, ValueOfAnotherTypeInTheFileIsRefused) {
+  for (const char* text : {"name = 1.5", "notes = 2020-01-01", "group = ['a']", "name = {a = 1}"}) {
+    write_file(text);
+    EXPECT_THAT(resolve(), FailsWith(Code::kInvalidArgument,
+                                     ::testing::AllOf(StartsWith(file + ": "), HasSubstr("of type"),
+                                                      HasSubstr("a string, integer or boolean"))))
+        << text;
+  }
+  for (const char* text : {"tags = [1, 2]", "tags = 3", "sinks = [['a']]"}) {
+    write_file(text);
+    EXPECT_THAT(resolve(), FailsWith(Code::kInvalidArgument, HasSubstr("a list of strings")))
+        << text;
+  }
+  write_file("tags = 'one'\nrank = '4'\nstrict = 1\nname = 12\n");
+  const ResolvedSettings s = resolved();
+  EXPECT_THAT(s.tags, ElementsAre("one"));
+  EXPECT_EQ(s.rank, 4);
+  EXPECT_TRUE(s.strict);
+  EXPECT_EQ(s.name, "12");
+}
+
+TEST_F(SettingsTest, FileIsFoundUnderHomeToo) {
+  const test::TempDir home;
+  std::filesystem::create_directories(home.file(".config/ringlog"));
+  std::ofstream(home.file(".config/ringlog/settings.toml")) << "project = 'home'\n";
+  env.set("HOME", home.path());
+  EXPECT_EQ(resolved().project, "uncategorized");
+  env.unset("XDG_CONFIG_HOME");
+  EXPECT_EQ(resolved().project, "home");
+  env.set("XDG_CONFIG_HOME", "relative/path");
+  EXPECT_EQ(resolved().project, "home") << "a relative one is ignored, as the standard says";
+}
+
+TEST_F(SettingsTest, VariableThatIsNotOursIsReported) {
+  env.set("RINGLOG_PROJEKT", "x");
+  env.set("RINGLOG_SERVICE", "/bin/true");
+  env.set("RINGLOG_RUNTIME_DIR", "/tmp");
+  EXPECT_THAT(resolved().notices,
+              ElementsAre("the variable RINGLOG_PROJEKT is not one of ringlog's"));
+}
+
+TEST_F(SettingsTest, DirIsMadeAbsoluteAndTidied) {
+  const std::string here = std::filesystem::current_path().string();
+  EXPECT_EQ(resolved({.dir = "a/../b/"}).dir, here + "/b");
+  EXPECT_EQ(resolved({.dir = "/"}).dir, "/");
+  EXPECT_EQ(resolved({.dir = "/x//y/."}).dir, "/x/y");
+}
+
+TEST_F(SettingsTest, LauncherGivesRankAttemptAndRunId) {
+  env.set("RANK", "5");
+  env.set("LOCAL_RANK", "1");
+  env.set("WORLD_SIZE", "8");
+  env.set("TORCHELASTIC_RESTART_COUNT", "2");
+  env.set("TORCHELASTIC_RUN_ID", "job 7");
+  const ResolvedSettings s = resolved();
+  EXPECT_EQ(s.rank, 5);
+  EXPECT_EQ(s.local_rank, 1);
+  EXPECT_EQ(s.world_size, 8);
+  EXPECT_EQ(s.attempt, 2);
+  EXPECT_EQ(s.run_id, "job-7");
+  EXPECT_EQ(s.origin.at("run_id"), "torchrun");
+  EXPECT_EQ(resolved({.run_id = "mine"}).run_id, "mine");
+}
+
+}  // namespace
+}  // namespace ringlog::client
