@@ -225,6 +225,16 @@ Status Snapshot::repair(const std::string& dir, const std::string& why) {
   return open(dir);
 }
 
+// The format stands in the oldest table: when that is lost the rest can still be read.
+Status Snapshot::check(const std::string& dir) const {
+  Status format = check_format(*db_, dir);
+  if (format || !is_repaired_) return format;
+  if (format.error().code == Code::kNotFound) {
+    return Error{Code::kCorrupt, dir + ": nothing of it can be read: " + damage_.front()};
+  }
+  return has_format(*db_) ? format : Status(Done{});
+}
+
 Result<std::unique_ptr<Snapshot>> Snapshot::take(const std::string& dir, const Snapshot* previous) {
   Capture files(dir, previous == nullptr ? Files() : previous->tables_);
   std::unique_ptr<Snapshot> snapshot;
@@ -247,10 +257,7 @@ Result<std::unique_ptr<Snapshot>> Snapshot::take(const std::string& dir, const S
   }
   if (!opened) return opened.take_error();
   for (std::string& line : snapshot->log_.take()) snapshot->damage_.push_back(std::move(line));
-  Status format = check_format(*snapshot->db_, dir);
-  // The format stands in the oldest table; when that is lost the rest still can be read.
-  const bool is_lost = !format && snapshot->is_repaired_ && !has_format(*snapshot->db_);
-  if (!format && !is_lost) return format.take_error();
+  if (Status checked = snapshot->check(dir); !checked) return checked.take_error();
   return snapshot;
 }
 

@@ -40,6 +40,7 @@ class Snapshot {
   Snapshot() = default;
   Status open(const std::string& dir);
   Status repair(const std::string& dir, const std::string& why);
+  Status check(const std::string& dir) const;
 
   Files tables_;  // the mappings, for the next snapshot
   std::unique_ptr<ViewEnv> env_;

@@ -133,6 +133,7 @@ class Simulation {
   }
 
   const PlainRows& rows() const { return rows_; }
+  const KeySet& keys(uint32_t id) const { return key_sets_[id - 1]; }
   const std::vector<ProducerState>& producers() const { return producers_; }
   test::Random& random() { return random_; }
 
