@@ -102,9 +102,9 @@ End decide_end(std::optional<int32_t> finish_code, const EndFacts& facts) {
     case SIGTERM:
     case SIGINT:
     case SIGHUP:
-      return {"killed", 0, kernel->signal, "somebody asked the process to end"};
+      return {"killed", 0, kernel->signal, ""};
     default:
-      return {"crashed", 0, kernel->signal, "a signal ended the process"};
+      return {"crashed", 0, kernel->signal, ""};
   }
 }
 
