@@ -25,8 +25,8 @@ struct ringlog_row {
 namespace {
 
 using ringlog::Item;
-using ringlog::detail::RunCore;
 using ringlog::Value;
+using ringlog::detail::RunCore;
 
 Value value_of(const ringlog_item& item) {
   switch (item.type) {

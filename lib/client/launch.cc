@@ -81,16 +81,15 @@ Status spawn(const std::string& program, const std::string& runtime_dir, int rea
   sigfillset(&all);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-                                            POSIX_SPAWN_SETSIGDEF);
-  std::vector<std::string> words = {program,         "--runtime-dir", runtime_dir, "--ready-fd",
-                                    std::to_string(kReadyFd), "--started-by-client"};
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  std::vector<std::string> words = {program,      "--runtime-dir",          runtime_dir,
+                                    "--ready-fd", std::to_string(kReadyFd), "--started-by-client"};
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   pid_t pid = -1;
-  const int error =
-      ::posix_spawn(&pid, program.c_str(), &files, &attributes, argv.data(), environ);
+  const int error = ::posix_spawn(&pid, program.c_str(), &files, &attributes, argv.data(), environ);
   posix_spawn_file_actions_destroy(&files);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return errno_error("start " + program, error);
@@ -119,7 +118,8 @@ Status await_ready(int fd, int64_t deadline_ns, const std::string& program) {
     if (text.front() == '1') return Done{};
   }
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  return Error{Code::kServiceGone, program + (text.empty() ? " ended while starting" : ": " + text)};
+  return Error{Code::kServiceGone,
+               program + (text.empty() ? " ended while starting" : ": " + text)};
 }
 
 struct Pipe {

@@ -83,7 +83,8 @@ LauncherInfo slurm() {
   info.source = "slurm";
   if (const auto job = variable("SLURM_JOB_ID"); !job.empty()) {
     info.run_id = "slurm-" + as_id(job);
-    if (const auto step = variable("SLURM_STEP_ID"); !step.empty()) info.run_id += "-" + as_id(step);
+    if (const auto step = variable("SLURM_STEP_ID"); !step.empty())
+      info.run_id += "-" + as_id(step);
   }
   return info;
 }

@@ -29,14 +29,15 @@ bool MailboxReply::look_around(int64_t start_ns,
 Result<std::string> MailboxReply::wait(std::chrono::nanoseconds timeout,
                                        const std::function<void(const Progress&)>& on_progress) {
   const int64_t start = shm::monotonic_ns();
-  auto reply = session_->mailbox().wait(claim_, timeout,
-                                        [&] { return look_around(start, on_progress); });
+  auto reply =
+      session_->mailbox().wait(claim_, timeout, [&] { return look_around(start, on_progress); });
   if (!reply) return reply.take_error();
   if (!reply->is_large) return std::move(reply->bytes);
-  const std::chrono::nanoseconds left = timeout - std::chrono::nanoseconds(shm::monotonic_ns() - start);
-  return session_->fetch_reply(
-      claim_, std::max(std::chrono::duration_cast<std::chrono::milliseconds>(left),
-                       std::chrono::milliseconds(100)));
+  const std::chrono::nanoseconds left =
+      timeout - std::chrono::nanoseconds(shm::monotonic_ns() - start);
+  return session_->fetch_reply(claim_,
+                               std::max(std::chrono::duration_cast<std::chrono::milliseconds>(left),
+                                        std::chrono::milliseconds(100)));
 }
 
 }  // namespace ringlog::client

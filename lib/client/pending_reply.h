@@ -20,9 +20,8 @@ class MailboxReply final : public detail::PendingReply {
   MailboxReply(std::shared_ptr<Session> session, shm::Mailbox::Claim claim);
   ~MailboxReply() override;
 
-  Result<std::string> wait(
-      std::chrono::nanoseconds timeout,
-      const std::function<void(const Progress&)>& on_progress) override;
+  Result<std::string> wait(std::chrono::nanoseconds timeout,
+                           const std::function<void(const Progress&)>& on_progress) override;
 
  private:
   bool look_around(int64_t start_ns, const std::function<void(const Progress&)>& on_progress);

@@ -15,8 +15,8 @@ namespace {
 
 struct Process {
   std::mutex mutex;
-  std::vector<std::weak_ptr<detail::RunCore>> runs;                // guarded by mutex
-  std::vector<std::shared_ptr<detail::RunCore>> locked_for_fork;   // between prepare and after
+  std::vector<std::weak_ptr<detail::RunCore>> runs;               // guarded by mutex
+  std::vector<std::shared_ptr<detail::RunCore>> locked_for_fork;  // between prepare and after
 };
 
 // Never destroyed: exit handlers and late threads may still use it.
@@ -65,7 +65,8 @@ void watch_process_events(const std::shared_ptr<detail::RunCore>& run) {
   static std::once_flag once;
   std::call_once(once, [] {
     ::on_exit(on_exit_handler, nullptr);
-    ::pthread_atfork(prepare_fork, [] { after_fork(false); }, [] { after_fork(true); });
+    ::pthread_atfork(
+        prepare_fork, [] { after_fork(false); }, [] { after_fork(true); });
   });
   Process& p = process();
   const std::lock_guard lock(p.mutex);

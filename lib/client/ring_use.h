@@ -1,8 +1,8 @@
 #pragma once
 // RingUse: lets one thread into its ring for the duration of one log call.
 //
-// The common case is one compare of a thread-local id with the run's and two plain stores.  A session
-// that closes changes the run's id and then makes all threads of the process pass a barrier
+// The common case is one compare of a thread-local id with the run's and two plain stores.  A
+// session that closes changes the run's id and then makes all threads of the process pass a barrier
 // (Session::quiesce), so that either we see the new id here or the closer sees `busy` and waits.
 
 #include "client/run_core.h"

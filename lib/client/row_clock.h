@@ -3,9 +3,9 @@
 //
 // clock_gettime costs more than all the rest of a row.log, so between two readings of it, at most a
 // millisecond apart, the time is carried on by the processor's time stamp counter, whose rate is
-// measured over such an interval.  The result stays within about 0.1 µs of CLOCK_REALTIME and follows
-// every step of that clock within a millisecond; it may go back by as much where the two meet.  Where
-// the kernel itself does not keep time by that counter, every call reads the clock.
+// measured over such an interval.  The result stays within about 0.1 µs of CLOCK_REALTIME and
+// follows every step of that clock within a millisecond; it may go back by as much where the two
+// meet.  Where the kernel itself does not keep time by that counter, every call reads the clock.
 //
 // One per ring; belongs to the ring's thread.
 

@@ -146,8 +146,7 @@ Status Run::save(const std::string& path) {
 }
 
 Handle<Positions> Run::flush(Durability level) {
-  return as_handle<Positions>(
-      core_->deliver({.kind = RequestKind::kFlush, .durability = level}));
+  return as_handle<Positions>(core_->deliver({.kind = RequestKind::kFlush, .durability = level}));
 }
 Handle<RunInfo> Run::deliver_run() {
   return as_handle<RunInfo>(core_->deliver({.kind = RequestKind::kRunInfo}));

@@ -31,8 +31,7 @@ RunCore::RunCore(Error why, client::Console console) : error_(std::move(why)) {
   if (error_.code != Code::kOk) say("logging is disabled: " + error_.message);
 }
 
-Result<std::shared_ptr<RunCore>> RunCore::open(client::ResolvedSettings settings,
-                                               uint32_t worker) {
+Result<std::shared_ptr<RunCore>> RunCore::open(client::ResolvedSettings settings, uint32_t worker) {
   if (settings.mode == "disabled") return std::make_shared<RunCore>(Error{});
   auto core = std::make_shared<RunCore>(Error{});
   core->spec_ = {std::move(settings), client::runtime_dir(), worker, 0};
@@ -117,7 +116,8 @@ std::shared_ptr<Session> RunCore::attach_child() noexcept {
   return session_;
 }
 
-// Turns logging off for all threads, then writes what has to come last.  False: there is no session.
+// Turns logging off for all threads, then writes what has to come last.  False: there is no
+// session.
 bool RunCore::close(int exit_code) noexcept {
   const std::shared_ptr<Session> open = session();
   client::ThreadRing* const ring = open ? find_ring() : nullptr;

@@ -1,8 +1,8 @@
 #pragma once
 // RunCore: what stands behind a Run: settings, the session of this process, counters.
 //
-// Shared by the Run, its Rows and its handles.  Thread safe; see each member.  After fork() the child
-// finds itself without a session and opens one of its own on the first log().
+// Shared by the Run, its Rows and its handles.  Thread safe; see each member.  After fork() the
+// child finds itself without a session and opens one of its own on the first log().
 
 #include "client/session.h"
 #include "record/encode.h"
@@ -81,9 +81,8 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   std::shared_ptr<client::Session> attach_child() noexcept;
   void say(const std::string& text) const noexcept;
   std::byte* make_room(client::ThreadRing& ring, uint32_t bytes) noexcept;
-  bool write_record(client::Session& session, client::ThreadRing& ring,
-                    const record::Words& words, uint8_t flags, uint64_t seq,
-                    std::chrono::nanoseconds timeout) noexcept;
+  bool write_record(client::Session& session, client::ThreadRing& ring, const record::Words& words,
+                    uint8_t flags, uint64_t seq, std::chrono::nanoseconds timeout) noexcept;
   Result<std::unique_ptr<PendingReply>> write_request(std::shared_ptr<client::Session> session,
                                                       client::ThreadRing& ring,
                                                       record::RequestSpec request) noexcept;

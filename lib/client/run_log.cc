@@ -237,8 +237,7 @@ bool has_repeated_path(const std::vector<record::ColumnSpec>& columns) {
 
 }  // namespace
 
-const RowTemplate* RunCore::register_items(ThreadRing& ring,
-                                           std::span<const Item> items) noexcept {
+const RowTemplate* RunCore::register_items(ThreadRing& ring, std::span<const Item> items) noexcept {
   if (ring.templates.is_full() || ring.templates.next_kind() > kKindsMax) return nullptr;
   std::vector<record::ColumnSpec> columns;
   for (const Item& item : items) {
@@ -277,8 +276,7 @@ const RowTemplate* RunCore::register_row(ThreadRing& ring, const RowCore& row) n
 }
 
 bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Words& words,
-                           uint8_t flags, uint64_t seq,
-                           std::chrono::nanoseconds timeout) noexcept {
+                           uint8_t flags, uint64_t seq, std::chrono::nanoseconds timeout) noexcept {
   if (shm::record_bytes(words.size() * 8) > shm::kRecordSizeMax) {
     const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(timeout);
     // Handing bytes over takes the service a moment even when nothing is full.
@@ -288,8 +286,7 @@ bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Wor
       refuse(std::move(id.take_error()).in("log: a large record is dropped"));
       return false;
     }
-    const record::Words reference =
-        record::encode_blob(*id, words.size() * 8, shm::realtime_ns());
+    const record::Words reference = record::encode_blob(*id, words.size() * 8, shm::realtime_ns());
     return write_record(session, ring, reference, flags | shm::kFlagBlob, seq, timeout);
   }
   settle_pending(session, ring, timeout);
@@ -303,8 +300,9 @@ bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Wor
   return true;
 }
 
-Result<std::unique_ptr<PendingReply>> RunCore::write_request(
-    std::shared_ptr<Session> session, ThreadRing& ring, record::RequestSpec request) noexcept {
+Result<std::unique_ptr<PendingReply>> RunCore::write_request(std::shared_ptr<Session> session,
+                                                             ThreadRing& ring,
+                                                             record::RequestSpec request) noexcept {
   auto claim = session->mailbox().claim();
   if (!claim) return claim.take_error();
   request.slot = claim->slot;

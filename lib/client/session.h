@@ -2,9 +2,9 @@
 // Session: one process's attachment to one run: its segment, the rings of its threads, its mailbox
 // and its control connection.
 //
-// A Session is shared by the threads of a process and by the handles of its requests; it lives until
-// the last of them is gone, so that a late log() never touches unmapped memory.  After fork() the
-// child leaks its copy (the segment is not mapped there) and makes a session of its own.
+// A Session is shared by the threads of a process and by the handles of its requests; it lives
+// until the last of them is gone, so that a late log() never touches unmapped memory.  After fork()
+// the child leaks its copy (the segment is not mapped there) and makes a session of its own.
 //
 // Thread safe unless a member says otherwise.
 
@@ -44,10 +44,10 @@ struct ThreadRing {
   RowClock clock;
   // ORDER busy: 1 while its thread is inside log(); see Session::quiesce().
   std::atomic<uint32_t> busy{0};
-  // True after one full wait for room: rows are dropped at once until there is room again, so that a
-  // service that is gone costs one wait, not one wait a row.
+  // True after one full wait for room: rows are dropped at once until there is room again, so that
+  // a service that is gone costs one wait, not one wait a row.
   bool is_stalled = false;
-  PendingRows pending;  // of the `coalesce` policy; empty otherwise
+  PendingRows pending;        // of the `coalesce` policy; empty otherwise
   int64_t next_check_ms = 0;  // when to look at the service's heartbeat again (coarse clock)
 };
 
@@ -89,8 +89,9 @@ class Session : public std::enable_shared_from_this<Session> {
   // service looked after, at most `timeout`.  The calling thread owns `ring`.  nullptr: no room.
   std::byte* reserve_or_wait(ThreadRing& ring, uint32_t bytes, std::chrono::nanoseconds timeout);
 
-  // Looks whether the service lives and, at most once in 200 ms, does something about it: reconnects
-  // to a new one or starts one without waiting.  Never blocks longer than starting a process takes.
+  // Looks whether the service lives and, at most once in 200 ms, does something about it:
+  // reconnects to a new one or starts one without waiting.  Never blocks longer than starting a
+  // process takes.
   void check_service();
   // True unless the service's heartbeat is old and its connection broken.
   bool is_service_there();
@@ -122,7 +123,8 @@ class Session : public std::enable_shared_from_this<Session> {
   }
   // Tells the service how this process ended; for exit handlers: one store, one doorbell.
   void record_exit(int exit_code);
-  // Around fork(): holds the session's locks, so that the child finds them free and the state whole.
+  // Around fork(): holds the session's locks, so that the child finds them free and the state
+  // whole.
   void lock_for_fork();
   // In the child it also closes the connection it inherited, so that the parent's death is seen.
   void unlock_after_fork(bool is_child);

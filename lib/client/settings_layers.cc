@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <bit>
 #include <charconv>
@@ -14,7 +15,6 @@
 #include <optional>
 #include <sstream>
 #include <string_view>
-#include <toml++/toml.h>
 
 extern char** environ;
 
@@ -28,10 +28,23 @@ struct Layer {
   SettingFields fields;
 };
 
-constexpr std::string_view kFields[] = {
-    "project",    "run_id",    "name",              "group",      "tags",    "notes",
-    "dir",        "mode",      "rank",              "attempt",    "ring_bytes", "full_ring",
-    "full_ring_wait_ms", "durability", "console",   "strict",     "sinks"};
+constexpr std::string_view kFields[] = {"project",
+                                        "run_id",
+                                        "name",
+                                        "group",
+                                        "tags",
+                                        "notes",
+                                        "dir",
+                                        "mode",
+                                        "rank",
+                                        "attempt",
+                                        "ring_bytes",
+                                        "full_ring",
+                                        "full_ring_wait_ms",
+                                        "durability",
+                                        "console",
+                                        "strict",
+                                        "sinks"};
 // Variables that are not fields of Settings but ours.
 constexpr std::string_view kOtherVariables[] = {"RINGLOG_RUNTIME_DIR", "RINGLOG_SERVICE",
                                                 "RINGLOG_IDLE_EXIT_S", "RINGLOG_FAILPOINT"};
@@ -183,8 +196,8 @@ Apply list_field(std::vector<std::string> ResolvedSettings::*field) {
 
 // A name that becomes a folder's: the store's directory is <dir>/<project>/<run_id>.
 Apply folder_field(std::string ResolvedSettings::*field, std::string_view forbidden) {
-  return [field, forbidden](ResolvedSettings& s, const std::string& v)
-             -> std::optional<std::string> {
+  return [field, forbidden](ResolvedSettings& s,
+                            const std::string& v) -> std::optional<std::string> {
     constexpr size_t kNameMax = 128;
     const bool has_control =
         std::any_of(v.begin(), v.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; });
@@ -246,9 +259,9 @@ const std::map<std::string, Apply>& appliers() {
       {"tags", list_field(&S::tags)},
       {"notes", text_field(&S::notes)},
       {"dir", text_field(&S::dir)},
-      {"mode", choice_field<std::string>(&S::mode, {{"online", "online"},
-                                                    {"offline", "offline"},
-                                                    {"disabled", "disabled"}})},
+      {"mode",
+       choice_field<std::string>(
+           &S::mode, {{"online", "online"}, {"offline", "offline"}, {"disabled", "disabled"}})},
       {"rank", integer_field<int32_t>(&S::rank, 0, 1'000'000)},
       {"attempt", integer_field<int32_t>(&S::attempt, 0, 1'000'000)},
       {"ring_bytes", apply_ring_bytes},
@@ -261,10 +274,8 @@ const std::map<std::string, Apply>& appliers() {
       {"console", choice_field<Console>(&S::console, {{"auto", Console::kAuto},
                                                       {"off", Console::kOff},
                                                       {"quiet", Console::kQuiet}})},
-      {"strict", choice_field<bool>(&S::strict, {{"true", true},
-                                                 {"1", true},
-                                                 {"false", false},
-                                                 {"0", false}})},
+      {"strict", choice_field<bool>(&S::strict,
+                                    {{"true", true}, {"1", true}, {"false", false}, {"0", false}})},
       {"sinks", list_field(&S::sinks)},
   };
   return *kAppliers;
@@ -334,7 +345,8 @@ Result<ResolvedSettings> resolve_settings(const SettingFields& arguments) {
   std::error_code error;
   const std::filesystem::path dir = settings.dir.empty() ? "ringlog" : settings.dir;
   settings.dir = std::filesystem::absolute(dir, error).lexically_normal().string();
-  if (error) return Error{Code::kInvalidArgument, "dir is " + dir.string() + ": " + error.message()};
+  if (error)
+    return Error{Code::kInvalidArgument, "dir is " + dir.string() + ": " + error.message()};
   while (settings.dir.size() > 1 && settings.dir.back() == '/') settings.dir.pop_back();
   return settings;
 }

@@ -201,7 +201,8 @@ Words encode_alert(std::string_view title, std::string_view text, AlertLevel lev
 Words encode_console(std::string_view bytes, bool is_stderr, int64_t time_ns) {
   return encode(time_ns, [&](schema::Record::Builder record) {
     auto console = record.initConsole();
-    console.setStream(is_stderr ? schema::Console::Stream::STDERR : schema::Console::Stream::STDOUT);
+    console.setStream(is_stderr ? schema::Console::Stream::STDERR
+                                : schema::Console::Stream::STDOUT);
     console.setData(kj::arrayPtr(reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size()));
   });
 }
@@ -216,9 +217,8 @@ Words encode_file(std::string_view name, std::string_view source, int64_t time_n
 }
 
 Words encode_finish(int32_t exit_code, int64_t time_ns) {
-  return encode(time_ns, [&](schema::Record::Builder record) {
-    record.initFinish().setExitCode(exit_code);
-  });
+  return encode(
+      time_ns, [&](schema::Record::Builder record) { record.initFinish().setExitCode(exit_code); });
 }
 
 Words encode_blob(uint64_t id, uint64_t size, int64_t time_ns) {

@@ -54,8 +54,9 @@ inline Words to_words(capnp::MessageBuilder& builder) {
 class MessageView {
  public:
   explicit MessageView(std::span<const std::byte> bytes_untrusted)
-      : words_(bytes_untrusted.size() / 8), segment_(copy(bytes_untrusted)), reader_(segments(),
-                                                                                   options()) {}
+      : words_(bytes_untrusted.size() / 8),
+        segment_(copy(bytes_untrusted)),
+        reader_(segments(), options()) {}
   MessageView(const MessageView&) = delete;
   MessageView& operator=(const MessageView&) = delete;
 

@@ -1,9 +1,9 @@
 #pragma once
 // Paths: the names of metrics inside nested objects.
 //
-// {"a": {"b": 1}} is the metric with the path a U+001F b, shown as "a.b".  The unit separator keeps it
-// apart from a key that holds a dot.  The rare key that holds U+001F or U+001E itself is escaped with
-// U+001E.  Plain functions; safe from any thread.
+// {"a": {"b": 1}} is the metric with the path a U+001F b, shown as "a.b".  The unit separator keeps
+// it apart from a key that holds a dot.  The rare key that holds U+001F or U+001E itself is escaped
+// with U+001E.  Plain functions; safe from any thread.
 
 #include <string>
 #include <string_view>

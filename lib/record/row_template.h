@@ -1,8 +1,8 @@
 #pragma once
 // Rows as prebuilt Cap'n Proto messages: the hot path.
 //
-// A `Row` message (schema/record.capnp) with n values has the same pointer words whatever the values
-// are, so writing one is a copy of constants and a patch of the rest, and reading one is a
+// A `Row` message (schema/record.capnp) with n values has the same pointer words whatever the
+// values are, so writing one is a copy of constants and a patch of the rest, and reading one is a
 // comparison of two words:
 //
 //   word 0   root pointer: struct, 2 data words, 1 pointer      constant
@@ -41,7 +41,8 @@ struct RowTemplate {
   uint32_t bytes = 0;  // row_record_bytes()
 };
 
-// Writes header and message to `at`, which has room for `shape.bytes`; `bits` holds key_count words.
+// Writes header and message to `at`, which has room for `shape.bytes`; `bits` holds key_count
+// words.
 inline void write_row(std::byte* at, const RowTemplate& shape, uint64_t seq, uint64_t step,
                       int64_t time_ns, const uint64_t* bits) {
   const shm::RecordHeader header{shape.bytes, shape.kind, shm::kFlagRow, 2, seq};

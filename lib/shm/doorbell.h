@@ -10,8 +10,8 @@
 //                                         else FUTEX_WAIT(asleep, 1, at most 50 ms); asleep = 0
 //
 // With a full fence on both sides at least one of them sees the other; a fence on one side only
-// loses wake-ups, on x86 too.  The ringer changes the word before it wakes, so a service between its
-// last look and its sleep returns at once.  What could still be missed costs one 50 ms sleep.
+// loses wake-ups, on x86 too.  The ringer changes the word before it wakes, so a service between
+// its last look and its sleep returns at once.  What could still be missed costs one 50 ms sleep.
 
 #include "shm/futex.h"
 #include "shm/layout.h"
@@ -44,8 +44,6 @@ inline void sleep_on_doorbell(DoorbellPage& page, std::chrono::nanoseconds timeo
 }
 
 // After announce_sleep(), when there was work after all.
-inline void cancel_sleep(DoorbellPage& page) {
-  page.asleep.store(0, std::memory_order_relaxed);
-}
+inline void cancel_sleep(DoorbellPage& page) { page.asleep.store(0, std::memory_order_relaxed); }
 
 }  // namespace ringlog::shm

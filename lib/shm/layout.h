@@ -12,8 +12,9 @@
 //   data     ring bytes          by process   per ring: capacity (2^n), then slack of one largest
 //                                             record, so that a record never wraps (ring.h)
 //
-// Words of different writers stand on different pages, so that each side maps what it must not write
-// read-only.  Nobody hard-codes an offset: the header's table gives them, so the layout can grow.
+// Words of different writers stand on different pages, so that each side maps what it must not
+// write read-only.  Nobody hard-codes an offset: the header's table gives them, so the layout can
+// grow.
 //
 // Rules: fixed-width little-endian integers only; positions are 64-bit byte counts that never wrap
 // (2^64 bytes at 10 GB/s last 58 years); a process reads the other side's words into private memory

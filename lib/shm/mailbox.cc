@@ -9,9 +9,7 @@ namespace ringlog::shm {
 
 namespace {
 
-uint32_t next_free(uint32_t word) {
-  return slot_word(slot_generation(word) + 1, SlotState::kFree);
-}
+uint32_t next_free(uint32_t word) { return slot_word(slot_generation(word) + 1, SlotState::kFree); }
 
 bool is_answered(uint32_t word) {
   return slot_state(word) == SlotState::kDone || slot_state(word) == SlotState::kFailed;
@@ -31,8 +29,8 @@ void free_slot(Slot& slot, uint32_t word) {
 bool settle(Slot& slot, uint32_t& word, uint32_t settled) {
   const uint32_t generation = slot_generation(word);
   while (slot_state(word) == SlotState::kRequested && slot_generation(word) == generation) {
-    // ORDER slot: publishes the reply to the acquire in Mailbox::wait(); one location, so the waiter
-    // bit is either seen here or its setter sees the new state.
+    // ORDER slot: publishes the reply to the acquire in Mailbox::wait(); one location, so the
+    // waiter bit is either seen here or its setter sees the new state.
     if (slot.word.compare_exchange_weak(word, settled, std::memory_order_acq_rel,
                                         std::memory_order_acquire)) {
       if ((word & kSlotWaiter) != 0) futex_wake_all(slot.word);
@@ -79,6 +77,7 @@ Result<SlotReply> Mailbox::wait(const Claim& claim, std::chrono::nanoseconds tim
   while (!is_answered(word)) {
     const int64_t left = deadline - monotonic_ns();
     if (left <= 0) return Error{Code::kTimeout, "mailbox: no answer yet"};
+    // ORDER slot: the waiter bit goes into the very word the answer changes, so settle() sees it.
     if ((word & kSlotWaiter) == 0 &&
         !slot.word.compare_exchange_strong(word, word | kSlotWaiter, std::memory_order_acq_rel,
                                            std::memory_order_acquire)) {
@@ -86,6 +85,7 @@ Result<SlotReply> Mailbox::wait(const Claim& claim, std::chrono::nanoseconds tim
     }
     constexpr int64_t kSliceNs = 100'000'000;
     futex_wait(slot.word, word | kSlotWaiter, std::chrono::nanoseconds(std::min(left, kSliceNs)));
+    // ORDER slot: as at the top.
     word = slot.word.load(std::memory_order_acquire);
     if (!is_answered(word) && !still_there()) {
       return Error{Code::kServiceGone, "mailbox: the service is gone"};
@@ -102,7 +102,7 @@ Result<SlotReply> Mailbox::wait(const Claim& claim, std::chrono::nanoseconds tim
 void Mailbox::cancel(const Claim& claim) {
   Slot& slot = slots_[claim.slot];
   const uint32_t generation = slot_generation(claim.word);
-  // A request whose record was never committed reaches no service, so nobody else would free it.  It
+  // A request whose record was never committed reaches no service, so nobody else would free it. It
   // goes straight to free: on the way over CANCEL a restarted service could free it a second time.
   const bool is_committed = slot.position.load(std::memory_order_relaxed) != kNotCommitted;
   uint32_t word = claim.word;

@@ -31,7 +31,13 @@
 
 namespace ringlog::shm {
 
-enum class SlotState : uint32_t { kFree = 0, kRequested = 1, kDone = 2, kCancelled = 3, kFailed = 4 };
+enum class SlotState : uint32_t {
+  kFree = 0,
+  kRequested = 1,
+  kDone = 2,
+  kCancelled = 3,
+  kFailed = 4
+};
 
 inline constexpr uint32_t kSlotStateMask = 7;
 inline constexpr uint32_t kSlotWaiter = 8;
@@ -47,7 +53,8 @@ struct alignas(64) Slot {
   std::atomic<uint32_t> word;  // ORDER slot
   uint32_t ring;               // written by the process before the request's record is committed
   // Ring position after the request's record; kNotCommitted from free to commit, stored by whoever
-  // frees.  A restarted service fails requests it can no longer find in the ring.  ORDER slot_position
+  // frees.  A restarted service fails requests it can no longer find in the ring.  ORDER
+  // slot_position
   std::atomic<uint64_t> position;
   alignas(64) uint32_t reply_size;  // bytes; written by the service before DONE
   uint32_t reply_is_large;          // 1: fetch it over the control socket

@@ -82,7 +82,8 @@ Result<Fd> create_memfd(const std::string& name) {
 
 Status allocate_file(int fd, uint64_t size, const std::string& what) {
   const int error = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
-  if (error != 0) return errno_error("allocate " + std::to_string(size) + " bytes for " + what, error);
+  if (error != 0)
+    return errno_error("allocate " + std::to_string(size) + " bytes for " + what, error);
   const std::vector<std::byte> zeros(std::min<uint64_t>(size, 256 * 1024));
   for (uint64_t at = 0; at < size;) {
     const size_t part = static_cast<size_t>(std::min<uint64_t>(zeros.size(), size - at));

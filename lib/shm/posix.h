@@ -1,6 +1,6 @@
 #pragma once
-// The system calls used, one thin wrapper each: EINTR retried, errno turned into an Error that names
-// the call and its object.  Nothing here keeps state; safe from any thread.
+// The system calls used, one thin wrapper each: EINTR retried, errno turned into an Error that
+// names the call and its object.  Nothing here keeps state; safe from any thread.
 
 #include <ringlog/result.h>
 
@@ -59,7 +59,8 @@ Status write_all(int fd, std::span<const std::byte> bytes, const std::string& wh
 Result<std::string> read_file(const std::string& path, size_t size_max);
 
 // Creates `path` (one level) with mode 0700 if needed and checks what is there:
-//   kPermission  not a directory of this user, or others may enter it; says which and how to mend it
+//   kPermission  not a directory of this user, or others may enter it; says which and how to mend
+//   it
 Status private_directory(const std::string& path);
 // Creates all missing levels of `path`.
 Status make_directories(const std::string& path, unsigned mode = 0755);
@@ -71,7 +72,8 @@ Result<uint64_t> free_bytes(const std::string& path);
 // Milliseconds of the coarse monotonic clock, the same for all processes of the machine.
 int64_t monotonic_coarse_ms();
 int64_t monotonic_ns();
-// `timeout` after `start_ns`, at once if it is negative, or the end of time if it is too long to say.
+// `timeout` after `start_ns`, at once if it is negative, or the end of time if it is too long to
+// say.
 int64_t deadline_ns(int64_t start_ns, std::chrono::nanoseconds timeout);
 // Nanoseconds since the Unix epoch.
 int64_t realtime_ns();

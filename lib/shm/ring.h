@@ -14,8 +14,8 @@
 // Positions only grow; index = position & (capacity - 1).  A record never wraps: it may run past
 // `capacity` into the slack, which holds one record of the largest size.
 //
-// RingWriter belongs to one thread at a time; handing it to another thread needs a lock or a join in
-// between.  The cached peer position and the sequence live in it, not in shared memory.
+// RingWriter belongs to one thread at a time; handing it to another thread needs a lock or a join
+// in between.  The cached peer position and the sequence live in it, not in shared memory.
 
 #include "shm/doorbell.h"
 #include "shm/layout.h"

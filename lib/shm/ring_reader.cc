@@ -12,8 +12,8 @@ namespace ringlog::shm {
 namespace {
 
 Error corrupt(const char* what, uint64_t value, uint64_t position) {
-  return {Code::kCorrupt, "ring position " + std::to_string(position) + ": " + what + " " +
-                              std::to_string(value)};
+  return {Code::kCorrupt,
+          "ring position " + std::to_string(position) + ": " + what + " " + std::to_string(value)};
 }
 
 }  // namespace
@@ -49,9 +49,8 @@ Status RingReader::poll(uint64_t bytes_max, std::vector<std::byte>& scratch,
     if (at + header.bytes > size) break;  // cut by bytes_max: the next poll starts with it
     const size_t header_size = size_t{header.header_words} * 8;
     position_ += header.bytes;
-    out.push_back({header,
-                   {scratch.data() + at + header_size, header.bytes - header_size},
-                   position_});
+    out.push_back(
+        {header, {scratch.data() + at + header_size, header.bytes - header_size}, position_});
     at += header.bytes;
   }
   return Done{};
@@ -65,7 +64,8 @@ Status RingReader::copy(uint64_t size, std::vector<std::byte>& scratch) const {
   // contiguous at `index`, and what follows is contiguous from the ring's start.
   const uint64_t until_end = geometry_.capacity - index;
   const uint64_t first = std::min<uint64_t>(size, until_end + kRecordSizeMax);
-  if (Status s = read_at(fd_, {scratch.data(), first}, geometry_.data_offset + index, "segment"); !s)
+  if (Status s = read_at(fd_, {scratch.data(), first}, geometry_.data_offset + index, "segment");
+      !s)
     return s;
   if (size <= until_end) return Done{};
   // Find where the straddling record ends; headers are checked again by poll().
@@ -77,10 +77,11 @@ Status RingReader::copy(uint64_t size, std::vector<std::byte>& scratch) const {
     if (header.bytes < sizeof header || header.bytes > kRecordSizeMax) return Done{};
     at += header.bytes;
   }
-  // Cut in the middle of the straddling record, or exactly behind it: nothing of the start is needed.
+  // Cut in the middle of the straddling record, or exactly behind it: nothing of the start is
+  // needed.
   if (at < until_end || at >= size) return Done{};
-  return read_at(fd_, {scratch.data() + at, size - at},
-                 geometry_.data_offset + (at - until_end), "segment");
+  return read_at(fd_, {scratch.data() + at, size - at}, geometry_.data_offset + (at - until_end),
+                 "segment");
 }
 
 Status RingReader::check(const RecordHeader& header, uint64_t left) const {

@@ -1,9 +1,10 @@
 #pragma once
 // RingReader: the service's end of a ring.  Trusts nothing that stands in it.
 //
-// The backlog is copied to private memory with pread(2) before anything is looked at: no SIGBUS when
-// the file was truncated, no value that changes between check and use.  Geometry is the reader's own
-// copy.  A violation is an error of this ring only: it must not be read again (poisoned).
+// The backlog is copied to private memory with pread(2) before anything is looked at: no SIGBUS
+// when the file was truncated, no value that changes between check and use.  Geometry is the
+// reader's own copy.  A violation is an error of this ring only: it must not be read again
+// (poisoned).
 //
 // One instance per ring.  poll() belongs to the drain thread; give_back() may be called by another
 // thread (the store's), because it touches only the head words.

@@ -28,7 +28,9 @@ class MappableFd {
   int fd_;
 };
 
-constexpr uint64_t round_up_page(uint64_t size) { return (size + kPageSize - 1) & ~(kPageSize - 1); }
+constexpr uint64_t round_up_page(uint64_t size) {
+  return (size + kPageSize - 1) & ~(kPageSize - 1);
+}
 
 template <size_t N>
 Status set_text(std::array<char, N>& into, const std::string& text, const char* what) {
@@ -77,10 +79,9 @@ Result<SegmentHeader> make_header(const SegmentSpec& spec) {
   header.worker = spec.worker;
   for (const uint64_t bytes : {spec.first_ring_bytes, spec.later_ring_bytes}) {
     if (is_ring_size(bytes)) continue;
-    return Error{Code::kInvalidArgument, "ring_bytes is " + std::to_string(bytes) +
-                                             "; allowed are powers of two from " +
-                                             std::to_string(kRingBytesMin) + " to " +
-                                             std::to_string(kRingBytesMax)};
+    return Error{Code::kInvalidArgument,
+                 "ring_bytes is " + std::to_string(bytes) + "; allowed are powers of two from " +
+                     std::to_string(kRingBytesMin) + " to " + std::to_string(kRingBytesMax)};
   }
   if (Status s = set_text(header.uuid, random_uuid(), "uuid"); !s) return s.take_error();
   if (Status s = set_text(header.boot_id, boot_id(), "boot id"); !s) return s.take_error();
@@ -105,8 +106,8 @@ Result<CreatedSegment> create_named(const std::string& directory, const SegmentH
   // A quarter more than needed, so that the last segment does not take the room of whoever else
   // lives on this tmpfs.
   if (*free < header.file_size + header.file_size / 4) {
-    return Error{Code::kIo, directory + " has " + std::to_string(*free) + " bytes free, a segment takes " +
-                                std::to_string(header.file_size)};
+    return Error{Code::kIo, directory + " has " + std::to_string(*free) +
+                                " bytes free, a segment takes " + std::to_string(header.file_size)};
   }
   const std::string name = std::string(header_text(header.uuid)) + ".seg";
   const std::string path = directory + "/" + name;
@@ -167,7 +168,8 @@ bool are_control_regions_sound(const SegmentHeader& h) {
             [](const Region& a, const Region& b) { return a.offset < b.offset; });
   uint64_t end = 0;
   for (const Region& region : regions) {
-    if (!is_range_inside(region.offset, region.size, h.file_size) || region.offset < end) return false;
+    if (!is_range_inside(region.offset, region.size, h.file_size) || region.offset < end)
+      return false;
     end = region.offset + region.size;
   }
   return true;

@@ -1,12 +1,12 @@
 #pragma once
 // Segments and the doorbell page: creating, opening and mapping them.
 //
-// The service creates a segment completely (all pages written, header filled) under a temporary name
-// and renames it, so that whoever finds one by name finds a whole one.  Where the tmpfs has no room
-// it is a sealed memfd instead.  Both sides check everything they did not write themselves.
+// The service creates a segment completely (all pages written, header filled) under a temporary
+// name and renames it, so that whoever finds one by name finds a whole one.  Where the tmpfs has no
+// room it is a sealed memfd instead.  Both sides check everything they did not write themselves.
 //
-// The views are resources: they own their mapping, neither copy nor move, and all pointers from them
-// end with them.  The objects have no locks; the words they give access to are atomics.
+// The views are resources: they own their mapping, neither copy nor move, and all pointers from
+// them end with them.  The objects have no locks; the words they give access to are atomics.
 
 #include "shm/layout.h"
 #include "shm/mailbox.h"

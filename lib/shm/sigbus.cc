@@ -70,6 +70,7 @@ void install_sigbus_guard() {
 int guard_range(void* address, size_t size) {
   for (size_t i = 0; i < g_ranges.size(); ++i) {
     Range& range = g_ranges[i];
+    // ORDER range_slot: takes over what unguard_range() released.
     if (range.is_taken.exchange(true, std::memory_order_acq_rel)) continue;
     range.is_broken.store(false, std::memory_order_relaxed);
     range.address.store(reinterpret_cast<uintptr_t>(address), std::memory_order_relaxed);
@@ -83,12 +84,13 @@ int guard_range(void* address, size_t size) {
 void unguard_range(int index) {
   if (index < 0) return;
   Range& range = g_ranges[static_cast<size_t>(index)];
-  range.size.store(0, std::memory_order_release);  // ORDER range
-  range.is_taken.store(false, std::memory_order_release);
+  range.size.store(0, std::memory_order_release);          // ORDER range
+  range.is_taken.store(false, std::memory_order_release);  // ORDER range_slot
 }
 
 bool is_range_broken(int index) {
-  return index >= 0 && g_ranges[static_cast<size_t>(index)].is_broken.load(std::memory_order_relaxed);
+  return index >= 0 &&
+         g_ranges[static_cast<size_t>(index)].is_broken.load(std::memory_order_relaxed);
 }
 
 }  // namespace ringlog::shm

@@ -1,16 +1,15 @@
-#ifndef RINGLOG_C_H
-#define RINGLOG_C_H
-/* The C interface: what run.h offers, for other languages.
- *
- *   const char* settings[] = {"project", "demo", NULL};
- *   ringlog_run* run = ringlog_init(settings);
- *   const char* keys[] = {"loss", "acc"};
- *   ringlog_row* row = ringlog_row_new(run, keys, 2);
- *   ringlog_row_log(row, step, (double[]){loss, acc});
- *   ringlog_finish(run, 0, NULL);
- *
- * Text is UTF-8 and borrowed for the call.  Functions may be called from any thread, and never
- * throw or abort.  A NULL run, row or value is a disabled one: calls on it do nothing. */
+#pragma once
+// The C interface: what run.h offers, for other languages.
+//
+//   const char* settings[] = {"project", "demo", NULL};
+//   ringlog_run* run = ringlog_init(settings);
+//   const char* keys[] = {"loss", "acc"};
+//   ringlog_row* row = ringlog_row_new(run, keys, 2);
+//   ringlog_row_log(row, step, (double[]){loss, acc});
+//   ringlog_finish(run, 0, NULL);
+//
+// Text is UTF-8 and borrowed for the call.  Functions may be called from any thread, and never
+// throw or abort.  A NULL run, row or value is a disabled one: calls on it do nothing.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,7 +27,12 @@ extern "C" {
 typedef struct ringlog_run ringlog_run;
 typedef struct ringlog_row ringlog_row;
 
-typedef enum { RINGLOG_FLOAT64 = 1, RINGLOG_INT64 = 2, RINGLOG_BOOL = 4, RINGLOG_TEXT = 5 } ringlog_type;
+typedef enum {
+  RINGLOG_FLOAT64 = 1,
+  RINGLOG_INT64 = 2,
+  RINGLOG_BOOL = 4,
+  RINGLOG_TEXT = 5
+} ringlog_type;
 
 /* One key and its value; `type` says which member holds it. */
 typedef struct {
@@ -88,5 +92,3 @@ RINGLOG_C_API void ringlog_free(ringlog_run* run);
 #ifdef __cplusplus
 }
 #endif
-
-#endif /* RINGLOG_C_H */

@@ -10,7 +10,8 @@
 // counted and appears in the report, in `ringlog show` and in `ringlog verify`.
 //
 // All methods of Run and Row may be called from any thread at the same time, also in a child after
-// fork(): the child attaches with a segment of its own on first use.  There is no background thread.
+// fork(): the child attaches with a segment of its own on first use.  There is no background
+// thread.
 
 #include <ringlog/export.h>
 #include <ringlog/handle.h>
@@ -35,13 +36,13 @@ struct RowCore;  // lib/client/row.h
 }  // namespace detail
 
 struct LogOptions {
-  std::optional<uint64_t> step{};      // unset: the row after this rank's last one
-  std::optional<int64_t> time_ns{};    // unset: now; nanoseconds since the Unix epoch
+  std::optional<uint64_t> step{};    // unset: the row after this rank's last one
+  std::optional<int64_t> time_ns{};  // unset: now; nanoseconds since the Unix epoch
 };
 
 struct MetricOptions {
-  std::string step_metric{};             // the metric that is the x axis; empty: the step
-  std::vector<std::string> summary{};    // of: last, first, min, max, mean, none
+  std::string step_metric{};           // the metric that is the x axis; empty: the step
+  std::vector<std::string> summary{};  // of: last, first, min, max, mean, none
   bool hidden = false;
 };
 
@@ -135,10 +136,10 @@ class RINGLOG_API Run {
   std::shared_ptr<detail::RunCore> core_;
 };
 
-// Starts or finds the service, creates or joins the run and maps a segment.  Always returns a usable
-// Run: when logging cannot work the run is disabled, says so once on stderr and in error(), and
-// log() is a counted no-op.  With Settings::strict it throws std::runtime_error instead.
-// Waits at most 10 s, and that only for a service that hangs.
+// Starts or finds the service, creates or joins the run and maps a segment.  Always returns a
+// usable Run: when logging cannot work the run is disabled, says so once on stderr and in error(),
+// and log() is a counted no-op.  With Settings::strict it throws std::runtime_error instead. Waits
+// at most 10 s, and that only for a service that hangs.
 RINGLOG_API Run init(Settings settings = {});
 
 // The same for callers that want the error.

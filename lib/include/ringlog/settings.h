@@ -1,10 +1,10 @@
 #pragma once
 // Settings: everything init() can be told.
 //
-// Lowest to highest: the defaults here, $XDG_CONFIG_HOME/ringlog/settings.toml, RINGLOG_* variables,
-// the fields the program sets.  A field and its variable share a name: `project`, RINGLOG_PROJECT.
-// A field left at its default counts as not set.  A value that cannot be used is an error of init()
-// that names the layer, the field and what is allowed.
+// Lowest to highest: the defaults here, $XDG_CONFIG_HOME/ringlog/settings.toml, RINGLOG_*
+// variables, the fields the program sets.  A field and its variable share a name: `project`,
+// RINGLOG_PROJECT. A field left at its default counts as not set.  A value that cannot be used is
+// an error of init() that names the layer, the field and what is allowed.
 
 #include <cstdint>
 #include <optional>
@@ -29,18 +29,18 @@ enum class FullRing : uint8_t {
 };
 
 struct Settings {
-  std::string project{};                // folder of the run under `dir`; default "uncategorized"
-  std::string run_id{};                 // joins the run of that id; default: the launcher's, else new
-  std::string name{};                   // for people; default: the run id
-  std::string group{};                  // runs that belong together
-  std::vector<std::string> tags{};      // RINGLOG_TAGS: separated by commas
-  std::string notes{};                  // free text
-  std::string dir{};                    // root of stored runs; default ./ringlog
-  std::string mode{};                   // online (default) | offline | disabled
-  std::optional<int32_t> rank{};        // default: the launcher's; else the lowest one not in use
-  std::optional<int32_t> attempt{};     // default: the launcher's; else counted by the service
-  uint64_t ring_bytes = 0;              // first ring of a process; power of two; default 1 MiB
-  std::optional<FullRing> full_ring{};  // default wait
+  std::string project{};             // folder of the run under `dir`; default "uncategorized"
+  std::string run_id{};              // joins the run of that id; default: the launcher's, else new
+  std::string name{};                // for people; default: the run id
+  std::string group{};               // runs that belong together
+  std::vector<std::string> tags{};   // RINGLOG_TAGS: separated by commas
+  std::string notes{};               // free text
+  std::string dir{};                 // root of stored runs; default ./ringlog
+  std::string mode{};                // online (default) | offline | disabled
+  std::optional<int32_t> rank{};     // default: the launcher's; else the lowest one not in use
+  std::optional<int32_t> attempt{};  // default: the launcher's; else counted by the service
+  uint64_t ring_bytes = 0;           // first ring of a process; power of two; default 1 MiB
+  std::optional<FullRing> full_ring{};         // default wait
   std::optional<int64_t> full_ring_wait_ms{};  // default 1000
   std::optional<Durability> durability{};      // stored | synced: commit with fsync; default stored
   std::string console{};                       // auto (default) | off | quiet: lines on stderr

@@ -36,19 +36,19 @@ class Value {
   };
 
   constexpr Value() = default;
-  constexpr Value(std::nullptr_t) {}                                     // NOLINT
-  constexpr Value(double v) : type_(Type::kFloat64), float64_(v) {}      // NOLINT
-  constexpr Value(float v) : Value(static_cast<double>(v)) {}            // NOLINT
-  constexpr Value(bool v) : type_(Type::kBool), uint64_(v ? 1 : 0) {}    // NOLINT
+  constexpr Value(std::nullptr_t) {}                                   // NOLINT
+  constexpr Value(double v) : type_(Type::kFloat64), float64_(v) {}    // NOLINT
+  constexpr Value(float v) : Value(static_cast<double>(v)) {}          // NOLINT
+  constexpr Value(bool v) : type_(Type::kBool), uint64_(v ? 1 : 0) {}  // NOLINT
   template <std::integral T>
   constexpr Value(T v)  // NOLINT
       : type_(std::unsigned_integral<T> && static_cast<uint64_t>(v) > INT64_MAX ? Type::kUint64
-                                                                               : Type::kInt64),
+                                                                                : Type::kInt64),
         uint64_(static_cast<uint64_t>(v)) {}
   constexpr Value(std::string_view v)  // NOLINT
       : type_(Type::kText), count_(v.size()), data_(v.data()) {}
-  constexpr Value(const char* v) : Value(std::string_view(v)) {}      // NOLINT
-  Value(const std::string& v) : Value(std::string_view(v)) {}         // NOLINT
+  constexpr Value(const char* v) : Value(std::string_view(v)) {}  // NOLINT
+  Value(const std::string& v) : Value(std::string_view(v)) {}     // NOLINT
   // {{"a", 1}, …}: an object.
   Value(std::initializer_list<Item> v);  // NOLINT
   Value(std::span<const Item> v);        // NOLINT
