@@ -182,8 +182,7 @@ void ShowPage::print_facts() {
   fact("state", paint(context_.style, state_ink(meta.state), printable(meta.state)));
   fact("rows", format_count(story_.rows));
   if (meta.created_ns != 0) {
-    fact("created", fmt::format("{}, {} ago", format_time(meta.created_ns),
-                                format_age(now - meta.created_ns)));
+    fact("created", format_time(meta.created_ns) + ", " + format_ago(now - meta.created_ns));
     fact("duration", format_duration(duration_ns(meta)));
   }
   fact("host", printable(meta.host));

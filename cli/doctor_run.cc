@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 // Bytes of broken rings that the service kept aside, in files of the run's folder.
 void check_quarantine(const std::string& dir, Findings& findings) {
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(dir + "/quarantine", error)) {
+  for (const auto& entry : fs::directory_iterator(dir + "/files", error)) {
+    if (!entry.path().filename().string().starts_with("quarantine-")) continue;
     findings.push_back({Health::kWarn, "kept aside", entry.path().string(),
                         "bytes of a ring that was no longer read; send them with your report"});
   }

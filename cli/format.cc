@@ -82,6 +82,10 @@ std::string format_age(int64_t age_ns) {
   return fmt::format("{} wk", age_ns / (7 * kDay));
 }
 
+std::string format_ago(int64_t age_ns) {
+  return age_ns < kSecond ? "just now" : format_age(age_ns) + " ago";
+}
+
 std::string format_duration(int64_t duration_ns) {
   if (duration_ns < 10 * kSecond) {
     return fmt::format("{:.2f} s", static_cast<double>(duration_ns) / 1e9);

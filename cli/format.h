@@ -18,6 +18,8 @@ std::string format_plural(uint64_t count, std::string_view noun);
 std::string format_bytes(uint64_t bytes);
 // How long ago, or how long: "now", "12 s", "3 min", "5 h", "2 d", "7 wk".
 std::string format_age(int64_t age_ns);
+// "3 min ago", "just now".
+std::string format_ago(int64_t age_ns);
 // "0.42 s", "12.3 s", "3 min 05 s", "2 h 07 min", "3 d 04 h".
 std::string format_duration(int64_t duration_ns);
 // Local time: "2026-08-22 14:03:11".

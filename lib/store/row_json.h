@@ -1,7 +1,7 @@
 #pragma once
 // Rows as JSON text: what `ringlog export`, `ringlog tail` and a file sink write.
 //
-//   {"_rank":0,"_attempt":0,"_seq":7,"_step":7,"_timestamp":1724325791.25,"loss":0.1,"opt":{"lr":1.0}}
+//   {"_rank":0,"_attempt":0,"_seq":7,"_step":7,"_timestamp":1724325791.25,"opt":{"lr":1.0}}
 //
 // Every number reads back bit-exactly and shows its type: an integer has neither point nor
 // exponent, a float64 always has one (5.0, 1e+300, -0.0); NaN, Infinity and -Infinity are bare

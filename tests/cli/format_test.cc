@@ -44,6 +44,11 @@ TEST(Format, TellsAges) {
   EXPECT_EQ(format_age(int64_t{14} * 24 * 3600 * kSecond), "2 wk");
 }
 
+TEST(Format, TellsHowLongAgo) {
+  EXPECT_EQ(format_ago(0), "just now");
+  EXPECT_EQ(format_ago(90 * kSecond), "1 min ago");
+}
+
 TEST(Format, TellsDurations) {
   EXPECT_EQ(format_duration(420'000'000), "0.42 s");
   EXPECT_EQ(format_duration(59'999'000'000), "59.9 s") << "never 60.0 s";
