@@ -49,8 +49,8 @@ struct Columns {
   enum Encoding {
     constant @0;               # No bytes: value i is base + i * stride (wrapping 64-bit).
     raw @1;                    # 8-byte little-endian cells.
-    blosc @2;                  # Blosc 1 frame of 8-byte cells.
-    deltaBlosc @3;             # Blosc 1 frame of rows - 1 differences of neighbours, zigzag.
+    blosc @2;                  # Blosc 1 frame of 8-byte cells, padded to a multiple of 8 cells.
+    deltaBlosc @3;             # The same of 0 and the differences of neighbours, zigzag.
     bytesZstd @4;              # zstd frame: a u32 LE size for each row, then the cells' bytes.
   }
 }

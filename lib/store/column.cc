@@ -18,6 +18,11 @@ constexpr size_t kCellSize = sizeof(uint64_t);
 // Level 1: higher ones cost half as much again and save 2 % (measured on float32 noise).
 constexpr int kCompressionLevel = 1;
 
+// Blosc shuffles bits only of whole groups of this many cells; others cost three times the bytes.
+constexpr size_t kGroupCells = 8;
+
+size_t padded(size_t rows) { return (rows + kGroupCells - 1) / kGroupCells * kGroupCells; }
+
 uint64_t zigzag(uint64_t difference) {
   return difference << 1 ^ (uint64_t{0} - (difference >> 63));
 }
@@ -49,13 +54,17 @@ void append_raw(std::span<const uint64_t> cells, std::string& out) {
 
 Error corrupt(const char* what) { return {Code::kCorrupt, what}; }
 
-Status decode_blosc(std::string_view bytes, size_t cells, uint64_t* out) {
+// Leaves `rows` cells in `out`; the frame holds that many and padding.
+Status decode_blosc(std::string_view bytes, size_t rows, std::vector<uint64_t>& out) {
   size_t size = 0;
-  if (blosc_cbuffer_validate(bytes.data(), bytes.size(), &size) != 0 || size != cells * kCellSize) {
+  if (blosc_cbuffer_validate(bytes.data(), bytes.size(), &size) != 0 ||
+      size != padded(rows) * kCellSize) {
     return corrupt("a Blosc frame has the wrong size");
   }
-  const int got = blosc_decompress_ctx(bytes.data(), out, size, 1);
+  out.resize(padded(rows));
+  const int got = blosc_decompress_ctx(bytes.data(), out.data(), size, 1);
   if (got < 0 || static_cast<size_t>(got) != size) return corrupt("a Blosc frame is damaged");
+  out.resize(rows);
   return Done{};
 }
 
@@ -69,6 +78,7 @@ struct ColumnEncoder::Scratch {
 
   ZSTD_CCtx* zstd = ZSTD_createCCtx();
   std::vector<uint64_t> differences;
+  std::vector<uint64_t> padded_cells;
   std::string bytes;
 };
 
@@ -77,14 +87,21 @@ ColumnEncoder::~ColumnEncoder() = default;
 
 // False, and nothing appended, when compression does not pay.
 bool ColumnEncoder::append_blosc(std::span<const uint64_t> cells, Effort effort, std::string& out) {
-  const char* codec = effort == Effort::kFull ? BLOSC_ZSTD_COMPNAME : BLOSC_LZ4_COMPNAME;
+  const size_t unpadded_size = cells.size_bytes();
+  if (cells.size() % kGroupCells != 0) {
+    std::vector<uint64_t>& whole = scratch_->padded_cells;
+    whole.assign(cells.begin(), cells.end());
+    whole.resize(padded(cells.size()), cells.back());
+    cells = whole;
+  }
   const size_t raw = cells.size_bytes();
+  const char* codec = effort == Effort::kFull ? BLOSC_ZSTD_COMPNAME : BLOSC_LZ4_COMPNAME;
   const size_t before = out.size();
   out.resize(before + raw + BLOSC_MAX_OVERHEAD);
   const int size = blosc_compress_ctx(kCompressionLevel, BLOSC_BITSHUFFLE, kCellSize, raw,
                                       cells.data(), out.data() + before, raw + BLOSC_MAX_OVERHEAD,
                                       codec, /*blocksize=*/0, /*threads=*/1);
-  const bool pays = size > 0 && static_cast<size_t>(size) < raw;
+  const bool pays = size > 0 && static_cast<size_t>(size) < unpadded_size;
   out.resize(before + (pays ? static_cast<size_t>(size) : 0));
   return pays;
 }
@@ -106,8 +123,8 @@ ColumnPlace ColumnEncoder::encode_numbers(ColumnType type, std::span<const uint6
     place.encoding = Encoding::kDeltaBlosc;
     place.base = cells[0];
     std::vector<uint64_t>& differences = scratch_->differences;
-    differences.resize(cells.size() - 1);
-    for (size_t i = 1; i < cells.size(); ++i) differences[i - 1] = zigzag(cells[i] - cells[i - 1]);
+    differences.assign(cells.size(), 0);
+    for (size_t i = 1; i < cells.size(); ++i) differences[i] = zigzag(cells[i] - cells[i - 1]);
     // Fewer significant bits than the cells have, so it pays; a compressor that fails is the
     // exception that raw cells are kept for.
     if (!append_blosc(differences, effort, out)) {
@@ -174,10 +191,10 @@ Status decode_numbers(const ColumnPlace& place, std::string_view bytes, size_t r
       std::memcpy(out.data(), bytes.data(), bytes.size());
       return Done{};
     case Encoding::kBlosc:
-      return decode_blosc(bytes, rows, out.data());
+      return decode_blosc(bytes, rows, out);
     case Encoding::kDeltaBlosc: {
+      if (Status read = decode_blosc(bytes, rows, out); !read) return read;
       out[0] = place.base;
-      if (Status read = decode_blosc(bytes, rows - 1, out.data() + 1); !read) return read;
       for (size_t i = 1; i < rows; ++i) out[i] = out[i - 1] + unzigzag(out[i]);
       return Done{};
     }

@@ -52,6 +52,10 @@ inline constexpr size_t kWriteBufferBytes = size_t{8} << 20;
 // Fewer, larger files: a run of 10 GB is 320 of them.
 inline constexpr size_t kTableBytesMax = size_t{32} << 20;
 
+// Tables of a run that ended are rewritten as a whole up to this size: half a second of work that
+// matters, because replaced chunks may be most of a small store.  In a larger one they are little.
+inline constexpr size_t kTidyBytesMax = size_t{64} << 20;
+
 // A view of a live run is taken again when the service replaced files meanwhile; each try costs
 // milliseconds, so this many mean that something else is wrong.
 inline constexpr int kSnapshotTriesMax = 50;

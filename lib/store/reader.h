@@ -99,8 +99,8 @@ struct SeriesQuery {
   uint64_t step_last = std::numeric_limits<uint64_t>::max();  // inclusive
   int64_t time_begin_ns = std::numeric_limits<int64_t>::min();
   int64_t time_last_ns = std::numeric_limits<int64_t>::max();  // inclusive
-  // At most about this many points a rank; each then stands for many rows, and its minimum and
-  // maximum are exact.  0: a point for every row.
+  // At most about this many points a rank (a quarter of it when whole chunks answer); each then
+  // stands for many rows, and its minimum and maximum are exact.  0: a point for every row.
   size_t max_points = 0;
   // Normally a newer attempt hides the steps of older ones that it did again.
   bool all_attempts = false;

@@ -11,6 +11,8 @@ namespace ringlog::store {
 
 namespace {
 
+// A quarter of the points that were asked for is enough when they come at once.
+constexpr size_t kPointsPerChunkMax = 4;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // A chunk that has the metric, and the steps of it that are wanted.
@@ -184,7 +186,8 @@ Status Line::add_rows(const Piece& piece) {
 // points, each goes whole to where its middle lies: a point is then a chunk's width off at most,
 // and says which steps it covers.
 Result<std::vector<Point>> Line::points() {
-  const bool many_chunks = query_.max_points > 0 && pieces_.size() >= query_.max_points;
+  const bool many_chunks =
+      query_.max_points > 0 && pieces_.size() >= query_.max_points / kPointsPerChunkMax;
   if (!pieces_.empty()) buckets_.resize(query_.max_points);
   for (const Piece& piece : pieces_) {
     std::optional<size_t> bucket;

@@ -354,6 +354,19 @@ Status Store::close_chunks(uint32_t producer) {
   return write(commit, /*sync=*/false);
 }
 
+void Store::tidy() {
+  const std::shared_lock lock(impl_->db_mutex);
+  if (impl_->db == nullptr || impl_->is_broken.load()) return;
+  const std::string end(1, static_cast<char>(0xFF));  // behind all keys
+  const leveldb::Range all("", end);
+  uint64_t size = 0;
+  impl_->db->GetApproximateSizes(&all, 1, &size);
+  // An empty range compacts nothing, but waits for what is being compacted.
+  const leveldb::Slice nothing(end);
+  const bool is_small = size <= kTidyBytesMax;
+  impl_->db->CompactRange(is_small ? nullptr : &nothing, is_small ? nullptr : &nothing);
+}
+
 Result<std::optional<RunMeta>> Store::meta() const {
   const std::shared_lock lock(impl_->db_mutex);
   Result<std::string> bytes = impl_->get(key::meta());

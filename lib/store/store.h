@@ -79,6 +79,12 @@ class Store {
   // Merges the small chunks of a producer that writes no more.  kIo as write(); may be repeated.
   Status close_chunks(uint32_t producer);
 
+  // Leaves as few files and bytes as LevelDB can, for a run that ended: the log becomes a table, a
+  // compaction under way is waited for (one that is cut off leaves its output behind until the next
+  // open), and a store below kTidyBytesMax is compacted whole, which drops the small chunks that
+  // larger ones replaced.  Blocks for up to a second.  Any thread; nothing depends on it.
+  void tidy();
+
   // State as last written.
   //   kIo, kCorrupt  it cannot be read
   Result<std::optional<RunMeta>> meta() const;
