@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace ringlog::service {
 
@@ -40,16 +41,34 @@ void Intake::add(std::shared_ptr<Port> port, std::function<void()> stored) {
   start_batch();
   batch_->is_urgent = true;
   port->is_dirty = true;
+  // Of an earlier service, which settled it and died before it let go.
+  port->is_settled = port->is_settle_told = port->state.state != "running";
   joining_.emplace_back(port, std::move(stored));
   ports_.push_back(std::move(port));
 }
 
 void Intake::end(uint32_t producer, const EndFacts& facts) {
   for (const auto& port : ports_) {
-    if (port->producer != producer || port->end) continue;
-    port->end = facts;
-    // The process's death was seen before: all its stores are visible.
-    port->end_targets = tails_of(*port);
+    if (port->producer != producer) continue;
+    // A death was seen before we came here: all stores of the process are visible.
+    const std::vector<uint64_t> tails = tails_of(*port);
+    if (!port->end) {
+      port->end = facts;
+      port->end_targets = tails;
+    }
+    if (!facts.is_leaving || port->retire_targets) continue;
+    port->retire_targets = tails;
+    port->is_dirty = true;
+    touch();
+  }
+}
+
+void Intake::retire(uint32_t producer) {
+  for (const auto& port : ports_) {
+    if (port->producer != producer || !port->is_settled || port->retire_targets) continue;
+    port->retire_targets = tails_of(*port);
+    port->is_dirty = true;
+    touch();
   }
 }
 
@@ -100,7 +119,6 @@ bool Intake::is_blocked() const { return in_flight_ != 0 && batch_->bytes >= kBa
 uint64_t Intake::turn(Scratch& scratch) {
   uint64_t drained = 0;
   for (const auto& port : ports_) {
-    if (port->is_settled) continue;
     if (port->segment->is_broken()) poison_broken(port);
     for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
       if (port->readers[ring].backlog() == 0 || is_blocked()) continue;
@@ -181,7 +199,8 @@ void Intake::take_requests(Port& port) {
     }
     port.waiting.push_back({request, tails_of(port)});
     if (request.kind != RequestKind::kFinish || port.end) continue;
-    port.end = EndFacts{.exit_word = 0};  // counts only when no Finish record came before
+    // The exit word counts only when no Finish record came before.
+    port.end = EndFacts{.exit_word = 0, .is_leaving = false};
     port.end_targets = port.waiting.back().targets;
   }
   port.notes.requests.clear();
@@ -236,11 +255,6 @@ void Intake::settle(const std::shared_ptr<Port>& port) {
   batch_->commit.ended.push_back(port->producer);
   batch_->is_urgent = true;
   batch_->is_synced = true;
-  // Requests of a process that goes on after its finish() are answered with what there is.
-  for (const WaitingRequest& waiting : port->waiting) {
-    batch_->answers.push_back({port, waiting.request});
-  }
-  port->waiting.clear();
 }
 
 void Intake::advance_barriers() {
@@ -250,7 +264,7 @@ void Intake::advance_barriers() {
     barrier.is_drained =
         std::all_of(barrier.targets.begin(), barrier.targets.end(), [](const auto& target) {
           const Port& port = *target.first;
-          return port.is_settled || (!port.end && is_drained_to(port, target.second));
+          return (port.is_settled || !port.end) && is_drained_to(port, target.second);
         });
     if (!barrier.is_drained) continue;
     const bool is_batch_empty = batch_->started_ms == 0;
@@ -286,42 +300,52 @@ void Intake::seal(Batch& batch) {
   for (const auto& port : ports_) {
     if (!port->is_dirty) continue;
     port->is_dirty = false;
-    if (!port->is_settled) refresh_state(*port);
+    refresh_state(*port);
     board_.update(port->state, clock_.realtime_ns());
     batch.commit.producers.push_back(port->state);
-    Progress progress;
-    progress.port = port;
-    for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
-      const store::RingState& state = port->state.rings[ring];
-      if (state.stored > 0) {
-        progress.next_seqs[{port->producer, static_cast<uint16_t>(ring)}] =
-            port->lanes[ring].next_seq;
-      }
-      // A poisoned ring is not read on, so its room is of no use.
-      if (state.poisoned.empty() && state.position != port->stored_positions[ring]) {
-        progress.positions.emplace_back(ring, state.position);
-      }
-    }
-    const Ledger ledger = ledger_of(*port);
-    progress.attempted = ledger.attempted;
-    progress.stored = ledger.stored;
-    progress.dropped = ledger.dropped;
-    progress.is_end = port->is_settled;
-    batch.progress.push_back(std::move(progress));
+    batch.progress.push_back(progress_of(port));
   }
   batch.commit.meta = board_.take_changed_meta();
+}
+
+Progress Intake::progress_of(const std::shared_ptr<Port>& port) {
+  Progress progress;
+  progress.port = port;
+  for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
+    const store::RingState& state = port->state.rings[ring];
+    if (state.stored > 0) {
+      progress.next_seqs[{port->producer, static_cast<uint16_t>(ring)}] =
+          port->lanes[ring].next_seq;
+    }
+    // A poisoned ring is not read on, so its room is of no use.
+    if (state.poisoned.empty() && state.position != port->stored_positions[ring]) {
+      progress.positions.emplace_back(ring, state.position);
+    }
+  }
+  const Ledger ledger = ledger_of(*port);
+  progress.attempted = ledger.attempted;
+  progress.stored = ledger.stored;
+  progress.dropped = ledger.dropped;
+  progress.is_settle = port->is_settled && !std::exchange(port->is_settle_told, port->is_settled);
+  if (port->is_settled && port->retire_targets) {
+    progress.is_last = is_drained_to(*port, *port->retire_targets);
+    port->is_dirty = !progress.is_last;
+  }
+  return progress;
 }
 
 void Intake::confirm(std::unique_ptr<Batch> batch) {
   in_flight_ = 0;
   confirmed_ = batch->serial;
   std::vector<uint32_t> settled;
+  std::vector<uint32_t> retired;
   for (const Progress& progress : batch->progress) {
     for (const auto& [ring, position] : progress.positions) {
       progress.port->stored_positions[ring] = position;
     }
-    if (!progress.is_end) continue;
-    settled.push_back(progress.port->producer);
+    if (progress.is_settle) settled.push_back(progress.port->producer);
+    if (!progress.is_last) continue;
+    retired.push_back(progress.port->producer);
     std::erase(ports_, progress.port);
   }
   std::vector<std::function<void()>> joined;
@@ -336,13 +360,13 @@ void Intake::confirm(std::unique_ptr<Batch> batch) {
     if (done) done();
   }
   for (const uint32_t producer : settled) events_.settled(producer);
+  for (const uint32_t producer : retired) events_.retired(producer);
   fire_barriers();
 }
 
 bool Intake::is_pressed() const {
   if (is_blocked()) return false;
   for (const auto& port : ports_) {
-    if (port->is_settled) continue;
     for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
       const shm::RingReader& reader = port->readers[ring];
       if (reader.backlog() >= reader.capacity() / shm::kMarksPerRing &&

@@ -33,8 +33,10 @@ struct Scratch {
 
 // What an intake tells the rest of the service.
 struct IntakeEvents {
-  // The producer's final state is stored and its segment is no longer needed.
+  // The producer's final state is stored.
   std::function<void(uint32_t producer)> settled = [](uint32_t) {};
+  // Its segment is gone.
+  std::function<void(uint32_t producer)> retired = [](uint32_t) {};
   // A ring is not read any more; its bytes from `position` on may be kept aside.
   std::function<void(std::shared_ptr<Port>, uint32_t ring, uint64_t position)> poisoned =
       [](std::shared_ptr<Port>, uint32_t, uint64_t) {};
@@ -49,8 +51,11 @@ class Intake {
 
   // Takes a producer in; `stored` is called once its state is in the store.
   void add(std::shared_ptr<Port> port, std::function<void()> stored);
-  // The process is dead or has detached: drain what it committed up to now, then settle.
+  // The process is dead or has detached: drain what it committed up to now, then settle, and, when
+  // it is leaving, retire.
   void end(uint32_t producer, const EndFacts& facts);
+  // A settled producer needs its segment no longer: store what is still in it, then let go.
+  void retire(uint32_t producer);
   // A producer of which there is no segment any more.
   void end_without_segment(store::ProducerState state, const EndFacts& facts);
   // Calls `done` when all that is committed now is stored and every producer that ended is settled.
@@ -96,6 +101,7 @@ class Intake {
   void poison_broken(const std::shared_ptr<Port>& port);
   void settle(const std::shared_ptr<Port>& port);
   void advance_barriers();
+  Progress progress_of(const std::shared_ptr<Port>& port);
   void fire_barriers();
   void seal(Batch& batch);
 

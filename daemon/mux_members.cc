@@ -69,6 +69,7 @@ void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host
     return reply(Error{Code::kIo, "process " + std::to_string(peer.pid) +
                                       " cannot be watched: no pidfd for it"});
   }
+  retire_finished(peer.pid);
   // Whoever died a moment ago leaves its rank free.
   note_dead_members(run);
   RunBoard& board = run.stream->board;
@@ -151,7 +152,7 @@ void StreamMux::watch(Run& run, uint32_t producer) {
 void StreamMux::note_dead_members(Run& run) {
   std::vector<uint32_t> dead;
   for (const auto& [producer, member] : run.members) {
-    if (!member.is_dead && member.pidfd && is_dead(member.pidfd->get())) dead.push_back(producer);
+    if (!member.is_dead && !member.is_settled && member.pidfd && is_dead(member.pidfd->get())) dead.push_back(producer);
   }
   for (const uint32_t producer : dead) on_dead(run.info.dir, producer);
 }
@@ -164,6 +165,7 @@ void StreamMux::on_dead(const std::string& dir, uint32_t producer) {
   member->second.is_dead = true;
   member->second.dead_since_ms = parts_.clock.monotonic_ms();
   member->second.watch.reset();
+  if (member->second.is_settled) return retire(dir, producer);
   run->second->stream->board.mark_gone(producer);
   look_for_exit(dir, producer);
 }
@@ -201,7 +203,10 @@ void StreamMux::end_member(Run& run, uint32_t producer, const EndFacts& facts) {
   if (!state) return;
   parts_.drain.post([stream, state = std::move(*state), facts, this, dir = run.info.dir] {
     stream->intake.end_without_segment(state, facts);
-    parts_.loop.post([this, dir, producer = state.producer] { on_settled(dir, producer); });
+    parts_.loop.post([this, dir, producer = state.producer] {
+      on_settled(dir, producer);
+      on_retired(dir, producer);
+    });
   });
 }
 
@@ -217,22 +222,50 @@ void StreamMux::on_settled(const std::string& dir, uint32_t producer) {
                  state->signal != 0 ? ", signal " + std::to_string(state->signal) : "",
                  state->cause.empty() ? "" : ": " + state->cause);
   }
-  if (member->second.port) {
-    segments_.erase(member->second.port->uuid);
-    if (member->second.is_dead) parts_.large.forget(member->second.port->uuid);
+  member->second.is_settled = true;
+  if (!member->second.is_dead) {
+    parts_.loop.after(kRetireMs, [this, dir, producer] { retire(dir, producer); });
   }
-  run.members.erase(member);
-  const bool is_any_dead = std::any_of(run.members.begin(), run.members.end(),
-                                       [](const auto& m) { return m.second.is_dead; });
-  if (is_any_dead) return;
+  if (has_unsettled_dead(run)) return;
   for (const auto& done : std::exchange(run.settle_waiters, {})) done();
 }
 
+bool StreamMux::has_unsettled_dead(const Run& run) {
+  return std::any_of(run.members.begin(), run.members.end(), [](const auto& member) {
+    return member.second.is_dead && !member.second.is_settled;
+  });
+}
+
 void StreamMux::when_settled(Run& run, std::function<void()> done) {
-  const bool is_any_dead = std::any_of(run.members.begin(), run.members.end(),
-                                       [](const auto& m) { return m.second.is_dead; });
-  if (!is_any_dead) return done();
+  if (!has_unsettled_dead(run)) return done();
   run.settle_waiters.push_back(std::move(done));
+}
+
+void StreamMux::retire(const std::string& dir, uint32_t producer) {
+  const auto run = runs_.find(dir);
+  if (run == runs_.end() || !run->second->members.contains(producer)) return;
+  parts_.drain.post([stream = run->second->stream, producer] { stream->intake.retire(producer); });
+}
+
+// A process that starts its next run has the report of the one before.
+void StreamMux::retire_finished(int32_t pid) {
+  for (const auto& [dir, run] : runs_) {
+    for (const auto& [producer, member] : run->members) {
+      if (member.is_settled && member.pid == pid) retire(dir, producer);
+    }
+  }
+}
+
+void StreamMux::on_retired(const std::string& dir, uint32_t producer) {
+  const auto run = runs_.find(dir);
+  if (run == runs_.end()) return;
+  const auto member = run->second->members.find(producer);
+  if (member == run->second->members.end()) return;
+  if (member->second.port) {
+    segments_.erase(member->second.port->uuid);
+    parts_.large.forget(member->second.port->uuid);
+  }
+  run->second->members.erase(member);
 }
 
 void StreamMux::finish(const std::string& uuid, int32_t exit_code, Reply<Done> reply) {
@@ -246,8 +279,8 @@ void StreamMux::finish(const std::string& uuid, int32_t exit_code, Reply<Done> r
   member.watch.reset();
   // Settled like a dead one; the reply comes when it is stored.
   member.is_dead = true;
-  run.settle_waiters.emplace_back([reply = std::move(reply)] { reply(Done{}); });
   end_member(run, producer, EndFacts{.exit_word = exit_code});
+  when_settled(run, [reply = std::move(reply)] { reply(Done{}); });
 }
 
 // Producers that the store calls running and of which nobody has found a segment: their memory went
@@ -322,16 +355,18 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
   shm::ServiceWords& words = (*port)->segment->service();
   words.epoch.store(parts_.epoch, std::memory_order_relaxed);
   if (words.stop_requested.load(std::memory_order_relaxed) != 0) board.request_stop();
-  fail_consumed_requests(*(*port)->segment, (*port)->state.rings, is_ended);
-  if (is_ended) {
-    if (!found.path.empty()) ::unlink(found.path.c_str());
-    return Done{};
-  }
+  fail_consumed_requests(*(*port)->segment, (*port)->state.rings);
   spdlog::info("run {}: goes on with segment {} of pid {}", run.info.run_id, (*port)->uuid,
                state.pid);
   add_member(run, *port, state, pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr,
              {});
   watch(run, state.producer);
+  if (is_ended) {
+    run.members.at(state.producer).is_settled = true;
+    parts_.loop.after(kRetireMs, [this, dir = run.info.dir, producer = state.producer] {
+      retire(dir, producer);
+    });
+  }
   return Done{};
 }
 

@@ -220,7 +220,6 @@ void StreamMux::teardown(Reply<Done> reply) {
     Run& run = *runs_.at(dir);
     if (run.members.empty()) continue;
     ++countdown->left;
-    run.settle_waiters.emplace_back([countdown] { (*countdown)(); });
     std::vector<uint32_t> producers;
     for (auto& [producer, member] : run.members) {
       member.is_dead = true;
@@ -228,6 +227,7 @@ void StreamMux::teardown(Reply<Done> reply) {
       producers.push_back(producer);
     }
     for (const uint32_t producer : producers) end_member(run, producer, facts);
+    when_settled(run, [countdown] { (*countdown)(); });
   }
   parts_.loop.after(kShutdownWaitMs, [countdown] {
     if (countdown->left > 0) std::exchange(countdown->done, [] {})();

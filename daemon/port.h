@@ -51,7 +51,9 @@ struct Port {
   std::optional<EndFacts> end;        // set: drain up to end_targets, then settle
   std::vector<uint64_t> end_targets;  // by ring
   bool is_dirty = true;               // `state` differs from what was committed
-  bool is_settled = false;            // the final state is in a batch
+  bool is_settled = false;            // `state` is final, but for rows that still come
+  bool is_settle_told = false;
+  std::optional<std::vector<uint64_t>> retire_targets;  // set: let go once stored up to here
 
   // Store thread.
   uint64_t stored_rows = 0;

@@ -49,6 +49,7 @@ struct EndFacts {
   std::optional<int32_t> exit_word{};  // left in the segment by its exit handler, or said by socket
   std::optional<ExitInfo> kernel{};
   std::optional<End> forced{};  // the service ends it
+  bool is_leaving = true;       // it will not even ask any more: its segment can go
 };
 
 // The producer's own word first (its Finish record, then its exit word), the kernel's last.

@@ -90,7 +90,7 @@ store::ProducerState state_of(const shm::SegmentHeader& header) {
 }
 
 void fail_consumed_requests(const shm::ServiceSegment& segment,
-                            const std::vector<store::RingState>& rings, bool everything) {
+                            const std::vector<store::RingState>& rings) {
   for (shm::Slot& slot : segment.slots()) {
     // ORDER slot: a request is there before its position is.
     const uint32_t word = slot.word.load(std::memory_order_acquire);
@@ -100,9 +100,8 @@ void fail_consumed_requests(const shm::ServiceSegment& segment,
     const uint64_t position = slot.position.load(std::memory_order_acquire);
     if (position == shm::kNotCommitted) continue;
     const uint32_t ring_untrusted = slot.ring;
-    const bool is_consumed =
-        ring_untrusted < rings.size() && position <= rings[ring_untrusted].position;
-    if (is_consumed || everything) shm::fail_slot(slot, word);
+    if (ring_untrusted >= rings.size()) continue;
+    if (position <= rings[ring_untrusted].position) shm::fail_slot(slot, word);
   }
 }
 

@@ -34,8 +34,8 @@ Result<FoundSegment> read_segment(shm::Fd fd, const std::string& path);
 store::ProducerState state_of(const shm::SegmentHeader& header);
 
 // Fails the requests that this service will never see, because they stand before the positions from
-// which it reads on.  `everything`: the producer has ended, so it reads nothing.
+// which it reads on.
 void fail_consumed_requests(const shm::ServiceSegment& segment,
-                            const std::vector<store::RingState>& rings, bool everything);
+                            const std::vector<store::RingState>& rings);
 
 }  // namespace ringlog::service

@@ -23,7 +23,8 @@ bool RunBoard::is_taken(int32_t rank, int32_t attempt, uint32_t worker) const {
 int32_t RunBoard::free_rank() const {
   for (int32_t rank = 0;; ++rank) {
     const bool used = std::any_of(entries_.begin(), entries_.end(), [&](const auto& item) {
-      return item.second.state.rank == rank && is_live(item.second);
+      const store::ProducerState& state = item.second.state;
+      return state.rank == rank && state.worker == 0 && is_live(item.second);
     });
     if (!used) return rank;
   }
@@ -210,11 +211,14 @@ std::string RunBoard::store_error() const {
 }
 
 std::string run_state(const std::vector<store::ProducerState>& producers, bool is_stop_requested) {
+  const auto is_rank = [](const store::ProducerState& p) { return p.worker == 0; };
+  const bool has_ranks = std::any_of(producers.begin(), producers.end(), is_rank);
   std::map<int32_t, const store::ProducerState*> newest;
   for (const store::ProducerState& producer : producers) {
     if (producer.state == "running") return "running";
-    // Forked workers come and go as their parent likes; only the ranks themselves count.
-    if (producer.worker != 0) continue;
+    // Forked workers come and go as their parent likes, and a tool that looks after a program only
+    // counts when the program did not log itself.
+    if (has_ranks && producer.worker != 0) continue;
     const store::ProducerState*& best = newest[producer.rank];
     if (best == nullptr || producer.attempt > best->attempt) best = &producer;
   }

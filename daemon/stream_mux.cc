@@ -77,7 +77,7 @@ void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
                stream.is_every_write_synced.store(true, std::memory_order_relaxed);
              }
              if (spec.mode != "offline") parts_.network.add((*run)->stream, spec.sinks);
-             join(**run, spec.producer, spec.host, peer, "", reply);
+             join(**run, spec.producer, spec.host, peer, std::exchange((*run)->notice, ""), reply);
            });
 }
 
@@ -136,6 +136,8 @@ void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>
   }
   for (const std::string& line : (*opened)->store->repaired()) {
     spdlog::warn("run {}: the store was repaired: {}", run.info.run_id, line);
+    run.notice = "the store of the run was damaged and has been repaired; `ringlog doctor " +
+                 run.info.run_id + "` says what was lost";
   }
   run.stream = make_stream(run, **opened);
   run.state = State::kOpen;
@@ -162,6 +164,9 @@ std::shared_ptr<Stream> StreamMux::make_stream(const Run& run, Opened& opened) {
   const std::string dir = run.info.dir;
   events.settled = [this, dir](uint32_t producer) {
     parts_.loop.post([this, dir, producer] { on_settled(dir, producer); });
+  };
+  events.retired = [this, dir](uint32_t producer) {
+    parts_.loop.post([this, dir, producer] { on_retired(dir, producer); });
   };
   events.poisoned = [this, dir](const std::shared_ptr<Port>& port, uint32_t ring,
                                 uint64_t position) { quarantine(port, ring, position, dir); };

@@ -92,6 +92,7 @@ class StreamMux {
     std::shared_ptr<shm::Fd> pidfd;  // nullptr: it was dead when we came
     std::unique_ptr<Loop::Watch> watch;
     bool is_dead = false;
+    bool is_settled = false;  // its final state is stored
     int64_t dead_since_ms = 0;
   };
   enum class State { kOpening, kOpen, kClosing };
@@ -102,6 +103,7 @@ class StreamMux {
     std::vector<std::function<void(Result<Run*>)>> waiting;   // until it is open
     std::map<uint32_t, Member> members;                       // by producer
     std::vector<std::function<void()>> settle_waiters;        // until no dead member is left
+    std::string notice;  // for the next process that joins
     int64_t empty_since_ms = 0;
     bool is_close_asked = false;
   };
@@ -133,9 +135,13 @@ class StreamMux {
   void look_for_exit(const std::string& dir, uint32_t producer);
   void end_member(Run& run, uint32_t producer, const EndFacts& facts);
   void on_settled(const std::string& dir, uint32_t producer);
+  void retire(const std::string& dir, uint32_t producer);
+  void retire_finished(int32_t pid);
+  void on_retired(const std::string& dir, uint32_t producer);
   void check_lost(Run& run);
   Status adopt_into(Run& run, FoundSegment& found);
   void note_dead_members(Run& run);
+  static bool has_unsettled_dead(const Run& run);
   void when_settled(Run& run, std::function<void()> done);
 
   // mux_queries.cc

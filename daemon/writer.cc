@@ -122,7 +122,7 @@ void Writer::give_back(const Batch& batch, Stream& stream, bool was_synced) {
     words.stored_rows.store(progress.stored, std::memory_order_relaxed);
     writes.unsynced.insert(progress.port);
     // Its last state is in the store, so the next service has no use for the file.
-    if (progress.is_end && !port.path.empty()) ::unlink(port.path.c_str());
+    if (progress.is_last && !port.path.empty()) ::unlink(port.path.c_str());
   }
   if (was_synced) {
     for (const auto& port : writes.unsynced) {
