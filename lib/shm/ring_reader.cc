@@ -25,7 +25,7 @@ RingReader::RingReader(int fd, const RingGeometry& geometry, const RingProducer&
 uint64_t RingReader::backlog() const {
   // ORDER tail: only a hint; poll() loads it again with acquire.
   const uint64_t size = producer_.tail.load(std::memory_order_relaxed) - position_;
-  return size <= geometry_.capacity ? size : 0;
+  return std::min(size, geometry_.capacity);
 }
 
 Status RingReader::poll(uint64_t bytes_max, std::vector<std::byte>& scratch,

@@ -35,7 +35,8 @@ class RingReader {
   RingReader(int fd, const RingGeometry& geometry, const RingProducer& producer,
              RingConsumer& consumer, uint64_t position);
 
-  // Bytes committed and not yet polled; 0 for a ring whose tail is impossible (poll() says so).
+  // Bytes committed and not yet polled.  An impossible tail counts as a full ring, so that whoever
+  // polls what has a backlog hears of it from poll().
   uint64_t backlog() const;
 
   // Copies at most `bytes_max` of the backlog and appends its whole records to `out`.  The views

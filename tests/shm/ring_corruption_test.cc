@@ -99,15 +99,18 @@ TEST(RingReader, RefusesATailInTheMiddleOfAHeader) {
   EXPECT_THAT(polled.records, SizeIs(1));
 }
 
-TEST(RingReader, BacklogIsNothingWhenTheTailIsImpossible) {
+// The service polls what has a backlog, so an impossible tail must be one.
+TEST(RingReader, BacklogOfAnImpossibleTailIsAFullRing) {
   TestRing ring(kRingBytesMin, 4096);
   RingReader reader = ring.reader();
   ring.producer.tail.store(4088);
-  EXPECT_EQ(reader.backlog(), 0u);
+  EXPECT_EQ(reader.backlog(), kRingBytesMin);
   ring.producer.tail.store(~uint64_t{0});
-  EXPECT_EQ(reader.backlog(), 0u);
+  EXPECT_EQ(reader.backlog(), kRingBytesMin);
   ring.producer.tail.store(4096 + 32);
   EXPECT_EQ(reader.backlog(), 32u);
+  ring.producer.tail.store(4096);
+  EXPECT_EQ(reader.backlog(), 0u);
 }
 
 TEST(RingReader, SaysSoWhenTheFileWasCut) {
