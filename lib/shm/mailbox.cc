@@ -132,8 +132,12 @@ bool answer_slot(Slot& slot, uint32_t word_untrusted, std::span<const std::byte>
 }
 
 void fail_slot(Slot& slot, uint32_t word) {
-  if (slot_state(word) == SlotState::kCancelled) return free_slot(slot, word);
-  settle(slot, word, slot_word(slot_generation(word), SlotState::kFailed));
+  const uint32_t generation = slot_generation(word);
+  if (settle(slot, word, slot_word(generation, SlotState::kFailed))) return;
+  // Cancelled, before we looked or since: nobody else will ever free it.
+  if (slot_state(word) == SlotState::kCancelled && slot_generation(word) == generation) {
+    free_slot(slot, word);
+  }
 }
 
 }  // namespace ringlog::shm

@@ -181,6 +181,15 @@ TEST_F(MailboxTest, FailFreesWhatWasCancelledAndLeavesTheRest) {
   EXPECT_EQ(word(cancelled), as_seen);
 }
 
+// Found by the model: the slot was lost, because its request was read and nobody would answer it.
+TEST_F(MailboxTest, FailFreesWhatWasCancelledSinceItLooked) {
+  const auto claim = request();
+  const uint32_t as_seen = word(claim);
+  mailbox.cancel(claim);
+  fail_slot(slot(claim), as_seen);
+  EXPECT_EQ(word(claim), slot_word(1, SlotState::kFree));
+}
+
 TEST_F(MailboxTest, FailOfAWordThatIsGoneTouchesNothing) {
   const auto old = request();
   const uint32_t as_seen = word(old);
