@@ -188,6 +188,10 @@ Result<ControlAnswer> ControlClient::receive(int64_t deadline_ns) {
     if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)) continue;
     if (n <= 0) return broken("wait for the service's answer");
     collect_fds(message, fds);
+    // The kernel drops descriptors for which this process has no room, without an error.
+    if ((message.msg_flags & MSG_CTRUNC) != 0) {
+      return errno_error("receive file descriptors from the service", EMFILE);
+    }
     size += static_cast<size_t>(n);
   }
   return ControlAnswer(kj::mv(words), std::move(fds));

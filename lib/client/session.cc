@@ -20,6 +20,9 @@ using std::chrono::milliseconds;
 
 std::atomic<uint64_t> g_next_session_id{1};
 
+// Between two tries to find a service again, and between two to start one.
+constexpr int64_t kRepairPauseMs = 200;
+
 // The process's command line, for people who look at the run later.
 std::vector<std::string> command_line() {
   std::vector<std::string> words;
@@ -202,7 +205,6 @@ void Session::check_service() {
   if (!lock || (is_heartbeat_fresh() && epoch == epoch_)) return;
   const int64_t now = shm::monotonic_coarse_ms();
   if (now < next_repair_ms_) return;
-  constexpr int64_t kRepairPauseMs = 200;
   next_repair_ms_ = now + kRepairPauseMs;
   reconnect_locked();
 }
@@ -213,7 +215,10 @@ void Session::reconnect_locked() {
   auto control = ControlClient::connect(spec_.runtime_dir);
   if (!control) {
     // Nobody can be told here; the next look tries again and finish() reports what is missing.
-    if (control.error().code == Code::kServiceGone) (void)launch_in_background(spec_.runtime_dir);
+    const int64_t now = shm::monotonic_coarse_ms();
+    if (control.error().code != Code::kServiceGone || now < next_launch_ms_) return;
+    next_launch_ms_ = now + kRepairPauseMs;
+    (void)launch_in_background(spec_.runtime_dir);
     return;
   }
   control_ = std::move(*control);
@@ -225,16 +230,33 @@ void Session::reconnect_locked() {
   if (!control_->call(message, std::span(&fd, 1), milliseconds(500))) control_.reset();
 }
 
-Result<ControlClient*> Session::control_locked(milliseconds timeout) {
-  if (control_ && control_->is_alive()) return control_.get();
-  const int64_t deadline = shm::monotonic_ns() + int64_t{timeout.count()} * 1'000'000;
-  while (!control_ && shm::monotonic_ns() < deadline) {
+Result<ControlClient*> Session::control_locked(int64_t deadline_ns) {
+  for (;;) {
     reconnect_locked();
+    if (control_) return control_.get();
+    if (shm::monotonic_ns() >= deadline_ns) {
+      return Error{Code::kServiceGone, "the service cannot be reached"};
+    }
     // A service that is starting listens within some tens of milliseconds.
-    if (!control_) ::poll(nullptr, 0, 10);
+    ::poll(nullptr, 0, 10);
   }
-  if (!control_) return Error{Code::kServiceGone, "the service cannot be reached"};
-  return control_.get();
+}
+
+Result<ControlAnswer> Session::call_locked(capnp::MallocMessageBuilder& request,
+                                           std::span<const int> fds, milliseconds timeout) {
+  const int64_t deadline = shm::monotonic_ns() + int64_t{timeout.count()} * 1'000'000;
+  for (;;) {
+    auto control = control_locked(deadline);
+    if (!control) return control.take_error();
+    const milliseconds left((deadline - shm::monotonic_ns()) / 1'000'000);
+    auto answer = (*control)->call(request, fds, std::max(left, milliseconds(1)));
+    if (answer) return answer;
+    const Code code = answer.error().code;
+    // A connection with an answer still on its way cannot be used for the next question.
+    if (code == Code::kServiceGone || code == Code::kTimeout) control_.reset();
+    // A service that dies under the question leaves it to the next one.
+    if (code != Code::kServiceGone || shm::monotonic_ns() >= deadline) return answer;
+  }
 }
 
 Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, milliseconds timeout) {
@@ -247,8 +269,6 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   if (Status s = shm::write_all(file->get(), bytes, "record"); !s) return s.take_error();
   ::fcntl(file->get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
   const std::lock_guard lock(control_mutex_);
-  auto control = control_locked(timeout);
-  if (!control) return control.take_error();
   capnp::MallocMessageBuilder message;
   auto blob = message.initRoot<schema::ControlRequest>().initBlob();
   blob.setRunId(run_id_.c_str());
@@ -256,24 +276,19 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   blob.setId(next_blob_id_);
   blob.setSize(bytes.size());
   const int fd = file->get();
-  auto answer = (*control)->call(message, std::span(&fd, 1), timeout);
-  if (!answer) {
-    // A connection with an answer still on its way cannot be used for the next question.
-    if (answer.error().code == Code::kTimeout) control_.reset();
-    return answer.take_error();
-  }
+  // Asked again of the next service under the same id: what the last one kept is written over.
+  auto answer = call_locked(message, std::span(&fd, 1), timeout);
+  if (!answer) return answer.take_error();
   return next_blob_id_++;
 }
 
 Result<std::string> Session::fetch_reply(const shm::Mailbox::Claim& claim, milliseconds timeout) {
   const std::lock_guard lock(control_mutex_);
-  auto control = control_locked(timeout);
-  if (!control) return control.take_error();
   capnp::MallocMessageBuilder message;
   auto fetch = message.initRoot<schema::ControlRequest>().initFetchReply();
   fetch.setSlot(claim.slot);
   fetch.setWord(claim.word);
-  auto answer = (*control)->call(message, {}, timeout);
+  auto answer = call_locked(message, {}, timeout);
   if (!answer) return answer.take_error();
   if (answer->fds().size() != 1) return Error{Code::kCorrupt, "the service sent no reply"};
   auto size = shm::file_size(answer->fds()[0].get(), "reply");

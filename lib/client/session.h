@@ -138,7 +138,11 @@ class Session : public std::enable_shared_from_this<Session> {
   ThreadRing* make_ring(uint32_t index);
   bool is_heartbeat_fresh() const;
   void reconnect_locked();
-  Result<ControlClient*> control_locked(std::chrono::milliseconds timeout);
+  // The connection to a service that lives, finding or starting one until the deadline.
+  Result<ControlClient*> control_locked(int64_t deadline_ns);
+  // One question, asked again of the next service when this one dies.
+  Result<ControlAnswer> call_locked(capnp::MallocMessageBuilder& request, std::span<const int> fds,
+                                    std::chrono::milliseconds timeout);
 
   // Constant after open().
   const SessionSpec spec_;
@@ -162,6 +166,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::unique_ptr<ControlClient> control_;  // guarded by control_mutex_
   uint32_t epoch_;                          // of the service control_ leads to; guarded
   int64_t next_repair_ms_ = 0;              // guarded by control_mutex_
+  int64_t next_launch_ms_ = 0;              // guarded by control_mutex_
   uint64_t next_blob_id_ = 1;               // guarded by control_mutex_
 };
 
