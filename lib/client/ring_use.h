@@ -16,6 +16,9 @@
 namespace ringlog::client {
 
 // The rings of one thread: the last one used, and all of them.
+//
+// Without a destructor, because a run in a global is destroyed after the thread's own objects: the
+// list goes when the thread ends, and what logs after that starts one that stays.
 struct ThreadRings {
   uint64_t session_id = 0;  // of `ring`; 0: none
   ThreadRing* ring = nullptr;
@@ -24,9 +27,7 @@ struct ThreadRings {
     std::shared_ptr<Session> session;
     ThreadRing* ring;
   };
-  std::vector<Entry> entries;
-
-  ~ThreadRings();
+  std::vector<Entry>* entries = nullptr;
 };
 extern thread_local ThreadRings t_rings;
 

@@ -81,6 +81,10 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   std::shared_ptr<client::Session> attach_child() noexcept;
   void say(const std::string& text) const noexcept;
   std::byte* make_room(client::ThreadRing& ring, uint32_t bytes) noexcept;
+  // A record that a row needs: itself, or the key set before it.  Waits for room once, as rows of
+  // numbers do.
+  bool write_for_row(client::ThreadRing& ring, const record::Words& words, uint8_t flags,
+                     uint64_t seq) noexcept;
   bool write_record(client::Session& session, client::ThreadRing& ring, const record::Words& words,
                     uint8_t flags, uint64_t seq, std::chrono::nanoseconds timeout) noexcept;
   Result<std::unique_ptr<PendingReply>> write_request(std::shared_ptr<client::Session> session,

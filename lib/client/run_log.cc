@@ -13,9 +13,27 @@ namespace ringlog::client {
 
 thread_local ThreadRings t_rings;
 
-ThreadRings::~ThreadRings() {
-  for (const Entry& entry : entries) entry.session->return_ring(entry.ring);
+namespace {
+
+// Gives the rings of a thread that ends to the threads that come.
+struct ReturnRings {
+  ~ReturnRings() {
+    const std::unique_ptr<std::vector<ThreadRings::Entry>> entries(t_rings.entries);
+    t_rings = {};
+    for (const auto& entry : *entries) entry.session->return_ring(entry.ring);
+  }
+};
+
+std::vector<ThreadRings::Entry>& entries_of(ThreadRings& mine) {
+  if (mine.entries == nullptr) {
+    mine.entries = new std::vector<ThreadRings::Entry>;
+    thread_local const ReturnRings at_thread_end;
+    static_cast<void>(at_thread_end);
+  }
+  return *mine.entries;
 }
+
+}  // namespace
 
 }  // namespace ringlog::client
 
@@ -44,16 +62,12 @@ ThreadRing* RunCore::find_ring() noexcept {
     if (!open) open = attach_child();
     if (!open) return nullptr;
     // Sessions that are over give their place up; their memory goes with the last reference.
-    std::erase_if(mine.entries, [&](const auto& e) { return e.session.use_count() == 1; });
-    for (const auto& entry : mine.entries) {
-      if (entry.session == open) mine.ring = entry.ring;
-    }
-    const bool is_known = std::any_of(mine.entries.begin(), mine.entries.end(),
-                                      [&](const auto& e) { return e.session == open; });
-    if (!is_known) {
-      mine.ring = open->take_ring();
-      mine.entries.push_back({open, mine.ring});
-    }
+    auto& entries = client::entries_of(mine);
+    std::erase_if(entries, [&](const auto& e) { return e.session.use_count() == 1; });
+    const auto known = std::find_if(entries.begin(), entries.end(),
+                                    [&](const auto& e) { return e.session == open; });
+    mine.ring = known != entries.end() ? known->ring : open->take_ring();
+    if (known == entries.end()) entries.push_back({open, mine.ring});
     mine.session_id = open->id();
     return mine.ring;
   } catch (const std::exception& e) {
@@ -200,10 +214,7 @@ void RunCore::log_free(ThreadRing& ring, std::span<const Item> items, uint64_t s
     return refuse(std::move(s.take_error()).in("log: the row is dropped"));
   }
   const record::Words words = record::encode_free_row(step, time_ns, items);
-  const auto open = session();
-  if (!open || !write_record(*open, ring, words, shm::kFlagRow, seq, row_wait_)) {
-    ring.writer.count_drop();
-  }
+  if (!write_for_row(ring, words, shm::kFlagRow, seq)) ring.writer.count_drop();
 }
 
 namespace {
@@ -248,10 +259,7 @@ const RowTemplate* RunCore::register_items(ThreadRing& ring, std::span<const Ite
   if (has_repeated_path(columns)) return nullptr;
   const record::Words words =
       record::encode_key_set(ring.templates.next_kind(), columns, shm::realtime_ns());
-  const auto open = session();
-  if (!open || !write_record(*open, ring, words, 0, ring.writer.next_seq(), row_wait_)) {
-    return nullptr;
-  }
+  if (!write_for_row(ring, words, 0, ring.writer.next_seq())) return nullptr;
   return ring.templates.add(items);
 }
 
@@ -264,15 +272,24 @@ const RowTemplate* RunCore::register_row(ThreadRing& ring, const RowCore& row) n
     }
     const record::Words words =
         record::encode_key_set(ring.templates.next_kind(), columns, shm::realtime_ns());
-    const auto open = session();
-    if (!open || !write_record(*open, ring, words, 0, ring.writer.next_seq(), row_wait_)) {
-      return nullptr;
-    }
+    if (!write_for_row(ring, words, 0, ring.writer.next_seq())) return nullptr;
     return ring.templates.add_row(row.ordinal, row.keys.size());
   } catch (const std::exception& e) {
     refuse({Code::kIo, std::string("row: ") + e.what()});
     return nullptr;
   }
+}
+
+bool RunCore::write_for_row(ThreadRing& ring, const record::Words& words, uint8_t flags,
+                            uint64_t seq) noexcept {
+  const auto open = session();
+  if (!open) return false;
+  const auto bytes = static_cast<uint32_t>(
+      std::min<size_t>(shm::record_bytes(words.size() * 8), shm::kRecordSizeMax));
+  if (ring.is_stalled && make_room(ring, bytes) == nullptr) return false;
+  if (write_record(*open, ring, words, flags, seq, row_wait_)) return true;
+  ring.is_stalled = ring.writer.try_reserve(bytes) == nullptr;
+  return false;
 }
 
 bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Words& words,
