@@ -54,13 +54,14 @@ std::string root_of(const RunInfo& info) {
 
 void StreamMux::attach(const std::string& run_id, const ProducerSpec& spec, Peer peer,
                        Reply<Attached> reply) {
-  Run* run = find_run(run_id);
-  if (run == nullptr) {
-    return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
-  }
-  std::string host;
-  if (const auto parent = run->stream->board.producer(spec.parent_producer)) host = parent->host;
-  join(*run, spec, host, peer, "", reply);
+  with_known_run(run_id, [this, run_id, spec, peer = std::move(peer), reply](Run* run) {
+    if (run == nullptr) {
+      return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+    }
+    std::string host;
+    if (const auto parent = run->stream->board.producer(spec.parent_producer)) host = parent->host;
+    join(*run, spec, host, peer, "", reply);
+  });
 }
 
 void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,

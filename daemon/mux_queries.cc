@@ -75,21 +75,27 @@ struct Countdown {
 
 void StreamMux::put_blob(const std::string& run_id, store::BlobId id, uint64_t size, shm::Fd fd,
                          const Peer& peer, Reply<Done> reply) {
-  Run* run = find_run(run_id);
-  const auto is_member = [&](const auto& item) {
-    return item.first == id.producer && item.second.pid == peer.pid;
-  };
-  if (run == nullptr || !std::any_of(run->members.begin(), run->members.end(), is_member)) {
-    return reply(Error{Code::kNotFound, "run " + run_id + " has no producer " +
-                                            std::to_string(id.producer) + " of process " +
-                                            std::to_string(peer.pid)});
-  }
   if (size > shm::kBlobSizeMax) {
     return reply(Error{Code::kTooLarge, "a record of " + std::to_string(size) + " bytes; " +
                                             std::to_string(shm::kBlobSizeMax) + " are allowed"});
   }
   auto file = std::make_shared<shm::Fd>(std::move(fd));
-  parts_.writer.post([this, stream = run->stream, id, size, file, reply = std::move(reply)] {
+  with_known_run(run_id, [this, run_id, id, size, file, pid = peer.pid, reply](Run* run) {
+    const auto is_member = [&](const auto& item) {
+      return item.first == id.producer && item.second.pid == pid;
+    };
+    if (run != nullptr && std::any_of(run->members.begin(), run->members.end(), is_member)) {
+      return store_blob(run->stream, id, size, file, reply);
+    }
+    reply(Error{Code::kNotFound, "run " + run_id + " has no producer " +
+                                     std::to_string(id.producer) + " of process " +
+                                     std::to_string(pid)});
+  });
+}
+
+void StreamMux::store_blob(const std::shared_ptr<Stream>& stream, store::BlobId id, uint64_t size,
+                           const std::shared_ptr<shm::Fd>& file, const Reply<Done>& reply) {
+  parts_.writer.post([this, stream, id, size, file, reply] {
     const auto put = [&]() -> Status {
       auto actual = shm::file_size(file->get(), "record");
       if (!actual) return actual.take_error();
@@ -123,16 +129,17 @@ Result<std::string> StreamMux::fetch_reply(std::vector<std::string> uuids, uint3
 }
 
 void StreamMux::request_stop(const std::string& run_id, const Reply<Done>& reply) {
-  Run* run = find_run(run_id);
-  if (run == nullptr) {
-    return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
-  }
-  run->stream->board.request_stop();
-  for (const auto& [producer, member] : run->members) {
-    if (!member.port) continue;
-    member.port->segment->service().stop_requested.store(1, std::memory_order_relaxed);
-  }
-  reply(Done{});
+  with_known_run(run_id, [run_id, reply](Run* run) {
+    if (run == nullptr) {
+      return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+    }
+    run->stream->board.request_stop();
+    for (const auto& [producer, member] : run->members) {
+      if (!member.port) continue;
+      member.port->segment->service().stop_requested.store(1, std::memory_order_relaxed);
+    }
+    reply(Done{});
+  });
 }
 
 std::vector<std::string> StreamMux::open_dirs() const {
@@ -145,14 +152,15 @@ std::vector<std::string> StreamMux::open_dirs() const {
 
 void StreamMux::query(const std::string& run_id, bool with_barrier,
                       Reply<std::vector<RunStatus>> reply) {
-  std::vector<std::string> dirs;
-  if (run_id.empty()) {
-    dirs = open_dirs();
-  } else if (const Run* run = find_run(run_id)) {
-    dirs.push_back(run->info.dir);
-  } else {
-    return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
-  }
+  if (run_id.empty()) return query_open(open_dirs(), with_barrier, reply);
+  with_known_run(run_id, [this, run_id, with_barrier, reply](Run* run) {
+    if (run != nullptr) return query_open({run->info.dir}, with_barrier, reply);
+    reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+  });
+}
+
+void StreamMux::query_open(std::vector<std::string> dirs, bool with_barrier,
+                           const Reply<std::vector<RunStatus>>& reply) {
   if (!with_barrier) return collect(std::move(dirs), reply);
   auto is_done = std::make_shared<bool>(false);
   const auto go_on = [this, dirs, reply, is_done] {

@@ -82,8 +82,10 @@ void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
 }
 
 void StreamMux::inform_start(const std::string& run_id, const Reply<Done>& reply) {
-  if (find_run(run_id) != nullptr) return reply(Done{});
-  reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+  with_known_run(run_id, [run_id, reply](Run* run) {
+    if (run != nullptr) return reply(Done{});
+    reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+  });
 }
 
 StreamMux::Run* StreamMux::find_run(const std::string& run_id) {
@@ -92,6 +94,16 @@ StreamMux::Run* StreamMux::find_run(const std::string& run_id) {
     if (run->info.run_id == run_id && run->state == State::kOpen) found = run.get();
   }
   return found;
+}
+
+void StreamMux::with_known_run(const std::string& run_id, std::function<void(Run*)> then) {
+  if (Run* run = find_run(run_id)) return then(run);
+  for (const auto& [dir, run] : runs_) {
+    if (run->info.run_id != run_id || run->state != State::kOpening) continue;
+    run->waiting.push_back([then](Result<Run*> opened) { then(opened ? *opened : nullptr); });
+    return;
+  }
+  then(nullptr);
 }
 
 void StreamMux::with_run(const RunInfo& info, WithRun then) {

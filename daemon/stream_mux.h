@@ -116,6 +116,9 @@ class StreamMux {
   void on_opened(const std::string& dir, Result<std::shared_ptr<Opened>> opened);
   std::shared_ptr<Stream> make_stream(const Run& run, Opened& opened);
   Run* find_run(const std::string& run_id);
+  // Calls `then` with the run once it is open, if a service that has just started is still opening
+  // it; with nullptr when there is no such run.
+  void with_known_run(const std::string& run_id, std::function<void(Run*)> then);
   void ask_close(Run& run);
   void start_closing(const std::string& dir, bool is_idle);
   void on_closed(const std::string& dir);
@@ -145,6 +148,10 @@ class StreamMux {
   void when_settled(Run& run, std::function<void()> done);
 
   // mux_queries.cc
+  void store_blob(const std::shared_ptr<Stream>& stream, store::BlobId id, uint64_t size,
+                  const std::shared_ptr<shm::Fd>& file, const Reply<Done>& reply);
+  void query_open(std::vector<std::string> dirs, bool with_barrier,
+                  const Reply<std::vector<RunStatus>>& reply);
   void barrier(const std::vector<std::string>& dirs, std::function<void()> done);
   void collect(std::vector<std::string> dirs, const Reply<std::vector<RunStatus>>& reply);
   std::vector<std::string> open_dirs() const;
