@@ -71,7 +71,7 @@ class BadDaysTest(SandboxTest):
     def test_runtime_directory_open_to_others(self) -> None:
         """Others could read the rows: refused, with what to do about it."""
         self.sandbox.runtime.chmod(0o755)
-        self.assert_disabled(self.sandbox.runtime, "chmod 700")
+        self.assert_disabled(self.sandbox.runtime, "chmod 0700")
 
     @needs_root
     def test_runtime_directory_of_somebody_else(self) -> None:
@@ -225,8 +225,10 @@ class BadDaysTest(SandboxTest):
     def test_every_command_names_an_unknown_run(self) -> None:
         """Exit 1, nothing on standard output, the run's name on standard error."""
         self.assert_logs()
+        done = self.sandbox.ringlog("doctor", "nosuchrun", code=1)  # whose findings are its output
+        self.assert_says(done.stdout.decode(), "nosuchrun")
         commands = [("show",), ("tail",), ("tail", "-f"), ("verify",), ("stop",), ("rm", "--force"),
-                    ("doctor",), ("export", "--format", "jsonl"), ("export", "--format", "csv")]
+                    ("export", "--format", "jsonl"), ("export", "--format", "csv")]
         words = [[*command, "nosuchrun"] for command in commands]
         words.append(["plot", "nosuchrun", "loss"])
         for command in words:

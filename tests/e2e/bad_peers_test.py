@@ -3,12 +3,11 @@
 import contextlib
 import os
 import random
-import signal
 import socket
 import struct
 import unittest
 
-from sandbox import NOBODY, Program, SandboxTest, needs_root, until
+from sandbox import NOBODY, Program, SandboxTest, freeze, needs_root, thaw, until
 
 VERSION = 1
 STATUS = 8  # union tag of ControlRequest.status
@@ -26,7 +25,8 @@ class BadPeersTest(SandboxTest):
 
     def start(self) -> Program:
         """A rank that logs while the test annoys the service."""
-        rank = self.sandbox.rank(0, burst=10, pause_ms=5)
+        rank = self.sandbox.rank(0, burst=10, pause_ms=5,
+                                 env={"RINGLOG_FULL_RING_WAIT_MS": "60000"})
         rank.expect("logging")
         self.service = self.sandbox.service()
         return rank
@@ -175,9 +175,9 @@ class BadPeersTest(SandboxTest):
     def test_a_service_that_does_not_answer(self) -> None:
         """It is there and stopped: init() gives up in time and says so; training goes on."""
         rank = self.start()
-        os.kill(self.service, signal.SIGSTOP)
+        freeze(self.service)
         report, text = self.sandbox.train(1, rows=100)
-        os.kill(self.service, signal.SIGCONT)
+        thaw(self.service)
         self.assertFalse(report["ok"])
         self.assert_says(text, "does not answer")
         self.assert_unharmed(rank)

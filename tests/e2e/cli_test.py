@@ -9,7 +9,8 @@ import signal
 import subprocess
 import unittest
 
-from sandbox import (PROJECT, RINGLOG, RUN, Program, SandboxTest, helper, kill_and_wait, until)
+from sandbox import (PROJECT, RINGLOG, RUN, Program, SandboxTest, freeze, helper, kill_and_wait,
+                     thaw, until)
 
 ROWS = 1000
 ESCAPE = "\x1b["
@@ -288,12 +289,12 @@ class LiveTest(SandboxTest):
         self.assertIn(str(service), self.sandbox.ringlog("service", "status").stdout.decode())
         rank = self.start()
         until(lambda: self.sandbox.ledger.committed(0) > 100, "some rows")
-        os.kill(rank.pid, signal.SIGSTOP)
+        freeze(rank.pid)
         before = self.sandbox.ledger.committed(0)
         self.sandbox.ringlog("service", "stop")
         self.assertEqual(self.sandbox.services(), [])
         self.assertGreaterEqual(len(self.sandbox.rows()), before)
-        os.kill(rank.pid, signal.SIGCONT)
+        thaw(rank.pid)
         self.sandbox.ledger.stop()
         self.assertEqual(rank.finish()["dropped"], 0)
         self.assertTrue(self.sandbox.verify()["ok"])

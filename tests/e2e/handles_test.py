@@ -1,11 +1,9 @@
 """Requests and their answers: one scenario of e2e_handles after the other."""
 
 import json
-import os
-import signal
 import unittest
 
-from sandbox import PROJECT, RUN, Program, SandboxTest, helper
+from sandbox import PROJECT, RUN, Program, SandboxTest, freeze, helper, thaw
 
 
 class HandlesTest(SandboxTest):
@@ -48,11 +46,11 @@ class HandlesTest(SandboxTest):
         program = self.start("timeouts")
         program.expect("stop the service")
         service = self.sandbox.service()
-        os.kill(service, signal.SIGSTOP)
+        freeze(service)
         program.process.stdin.write(b"\n")
         program.process.stdin.flush()
         program.expect("continue the service")
-        os.kill(service, signal.SIGCONT)
+        thaw(service)
         program.finish()
         self.assertTrue(self.sandbox.verify()["ok"])
 

@@ -190,10 +190,11 @@ void run_threads(const Job& job, ringlog::Run& run) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// `finish` is null when nobody finished the run.
 void report(const ringlog::Run& run, const LedgerProcess& entry,
             const ringlog::FinishReport* finish) {
-  std::string line = "{\"run\":" + json_text(run.id()) +
-                     ",\"ok\":" + (run.ok() ? "true" : "false") +
+  const bool did_log = (entry.flags.load() & e2e::kHasRun) != 0;
+  std::string line = "{\"run\":" + json_text(run.id()) + ",\"ok\":" + (did_log ? "true" : "false") +
                      ",\"code\":" + std::to_string(static_cast<int>(run.error().code)) +
                      ",\"error\":" + json_text(run.error().message) +
                      ",\"longest_log_ns\":" + std::to_string(entry.longest_log_ns.load());

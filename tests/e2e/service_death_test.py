@@ -4,7 +4,7 @@ import os
 import signal
 import unittest
 
-from sandbox import RUN, Program, SandboxTest, helper, kill_and_wait, until
+from sandbox import RUN, Program, SandboxTest, freeze, helper, kill_and_wait, thaw, until
 
 RANKS = 4
 # How long a full ring may hold a row up in these tests, and what a busy machine may add.
@@ -67,9 +67,9 @@ class ServiceDeathTest(SandboxTest):
         ranks = self.start_ranks(RINGLOG_FULL_RING_WAIT_MS="100")
         self.wait_for_rows(1_000)
         service = self.sandbox.service()
-        os.kill(service, signal.SIGSTOP)
+        freeze(service)
         self.wait_for_rows(30_000)  # more than a ring holds
-        os.kill(service, signal.SIGCONT)
+        thaw(service)
         reports = self.finish(ranks, wait_ms=100)
         self.assertTrue(all(report["dropped"] > 0 for report in reports), reports)
         verified = self.sandbox.verify()
@@ -86,9 +86,9 @@ class ServiceDeathTest(SandboxTest):
         self.wait_for_rows(1_000)
         service = self.sandbox.service()
         for _ in range(3):
-            os.kill(service, signal.SIGSTOP)
+            freeze(service)
             self.wait_until_stalled()
-            os.kill(service, signal.SIGCONT)
+            thaw(service)
             self.wait_for_rows(1_000)
         self.assertEqual([report["dropped"] for report in self.finish(ranks)], [0] * RANKS)
         self.assertEqual(self.sandbox.services(), [service])
@@ -111,12 +111,12 @@ class ServiceDeathTest(SandboxTest):
         ranks = self.start_ranks()
         self.wait_for_rows(10_000)
         for rank in ranks:
-            os.kill(rank.pid, signal.SIGSTOP)
+            freeze(rank.pid)
         before = sum(self.committed())
         kill_and_wait(self.sandbox.service(), signal.SIGTERM)
         self.assertGreaterEqual(sum(1 for _ in self.sandbox.lines()), before)
         for rank in ranks:
-            os.kill(rank.pid, signal.SIGCONT)
+            thaw(rank.pid)
         self.wait_for_rows(10_000)
         self.finish(ranks)
         self.assertTrue(self.sandbox.verify()["ok"])
@@ -126,7 +126,7 @@ class ServiceDeathTest(SandboxTest):
         """Ranks and service killed in full flight: the next start recovers what was committed."""
         ranks = self.start_ranks()
         self.wait_for_rows(10_000)
-        os.kill(self.sandbox.service(), signal.SIGSTOP)  # so that much is committed, not stored
+        freeze(self.sandbox.service())  # so that much is committed, not stored
         self.wait_until_stalled()
         for rank in ranks:
             rank.kill()
@@ -143,7 +143,7 @@ class ServiceDeathTest(SandboxTest):
         """A program that logs to another run wakes the service that recovers the first one."""
         ranks = self.start_ranks()
         self.wait_for_rows(1_000)
-        os.kill(self.sandbox.service(), signal.SIGSTOP)
+        freeze(self.sandbox.service())
         self.wait_until_stalled()
         for rank in ranks:
             rank.kill()
@@ -160,7 +160,7 @@ class ServiceDeathTest(SandboxTest):
                                      env={"RINGLOG_RUN_ID": RUN})
         program.expect("stop the service")
         service = self.sandbox.service()
-        os.kill(service, signal.SIGSTOP)
+        freeze(service)
         program.process.stdin.write(b"\n")
         program.process.stdin.flush()
         program.expect("kill the service")

@@ -26,7 +26,7 @@ import unittest
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ledger import Ledger
+from ledger import IS_DISABLED, Ledger
 
 BUILD = Path(os.environ["RINGLOG_BUILD_DIR"])
 SOURCE = Path(os.environ["RINGLOG_SOURCE_DIR"])
@@ -85,6 +85,23 @@ def kill_and_wait(pid: int, number: int = signal.SIGKILL) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
     wait_for_death(pid)
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP, and waits until no thread of the process runs any more."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def is_frozen() -> bool:
+        states = [path.read_text(errors="replace").rpartition(")")[2].split()[0]
+                  for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+        return all(state in "TtZX" for state in states)
+
+    until(is_frozen, f"process {pid} stands still")
+
+
+def thaw(pid: int) -> None:
+    """SIGCONT."""
+    os.kill(pid, signal.SIGCONT)
 
 
 def die_with_parent() -> None:
@@ -301,6 +318,8 @@ class Sandbox:
         ends = {(t["process"], t["thread"]): t["end"] for t in found["threads"]}
         for process in range(self.ledger.process_count):
             entry = self.ledger.entry(process)
+            if entry.flags & IS_DISABLED:
+                continue
             for thread, (begun, committed) in enumerate(zip(entry.begun, entry.committed)):
                 end = ends.pop((process, thread), 0)
                 if not committed <= end <= begun:
