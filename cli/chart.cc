@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <vector>
 
 #include "cli/axis.h"
 #include "cli/format.h"
@@ -25,28 +26,34 @@ constexpr std::array<Ink, 12> kInks = {Ink::kCyan,        Ink::kYellow,       In
 Ink ink_of(size_t curve) { return kInks[curve % kInks.size()]; }
 
 struct Extent {
-  double x_low = std::numeric_limits<double>::infinity();
-  double x_high = -std::numeric_limits<double>::infinity();
-  double y_low = std::numeric_limits<double>::infinity();
-  double y_high = -std::numeric_limits<double>::infinity();
-  bool is_empty() const { return !(y_low <= y_high); }
+  double low = std::numeric_limits<double>::infinity();
+  double high = -std::numeric_limits<double>::infinity();
+  bool is_empty() const { return !(low <= high); }
+  void include(double value) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
 };
 
-void widen(Extent& extent, const ChartCurve& curve) {
+// Above this many times the usual spread of its curve a point is a spike.
+double spike_span(const ChartCurve& curve) {
+  constexpr double kSpike = 3;
+  std::vector<double> spans;
   for (const ChartPoint& point : curve.points) {
-    extent.x_low = std::min(extent.x_low, point.x_first);
-    extent.x_high = std::max(extent.x_high, point.x_last);
-    if (!point.has_value) continue;
-    extent.y_low = std::min(extent.y_low, point.min);
-    extent.y_high = std::max(extent.y_high, point.max);
+    if (point.has_value) spans.push_back(point.max - point.min);
   }
+  if (spans.empty()) return 0;
+  const auto middle = spans.begin() + static_cast<std::ptrdiff_t>(spans.size() / 2);
+  std::nth_element(spans.begin(), middle, spans.end());
+  return kSpike * *middle;
 }
 
-std::optional<double> last_value(const ChartCurve& curve) {
+// The last point that has a value, or nullptr.
+const ChartPoint* last_point(const ChartCurve& curve) {
   for (auto point = curve.points.rbegin(); point != curve.points.rend(); ++point) {
-    if (point->has_value) return point->last;
+    if (point->has_value) return &*point;
   }
-  return std::nullopt;
+  return nullptr;
 }
 
 // The characters axes are made of.
@@ -67,9 +74,15 @@ class ChartDrawing {
  private:
   bool labels_curves() const { return chart_.curves.size() > 1 && !style_.has_colour; }
   size_t label_columns() const;
-  std::string title(const Extent& extent) const;
+  // Whether the spread of every point is shown, not only of spikes: between several curves, and
+  // among the coarse dots of ASCII, nobody could tell it from them.
+  bool shows_spread() const { return chart_.curves.size() == 1 && !style_.is_ascii; }
+  void choose_ranges();
+  std::string title() const;
   std::vector<std::string> legend() const;
-  void draw_curve(PlotCanvas& canvas, size_t index) const;
+  PlotCanvas::Dot dot(const ChartPoint& point, double y, const PlotCanvas& canvas) const;
+  void draw_spread(PlotCanvas& canvas, const ChartCurve& curve) const;
+  void draw_curve(PlotCanvas& canvas, const ChartCurve& curve, Ink ink) const;
   static int64_t dot_of(double value, const Range& range, size_t dots);
   size_t line_of(double value, const PlotCanvas& canvas) const;
   std::vector<std::string> end_labels(const PlotCanvas& canvas) const;
@@ -79,6 +92,7 @@ class ChartDrawing {
   const ChartSize size_;
   const Style& style_;
   const Glyphs glyphs_;
+  Extent values_;  // of all points
   Range x_;
   Range y_;
 };
@@ -91,12 +105,32 @@ size_t ChartDrawing::label_columns() const {
   return labels_curves() ? columns : 0;
 }
 
-std::string ChartDrawing::title(const Extent& extent) const {
-  std::string facts =
-      "min " + format_number(extent.y_low) + "  max " + format_number(extent.y_high);
+void ChartDrawing::choose_ranges() {
+  Extent x;
+  Extent y;
+  for (const ChartCurve& curve : chart_.curves) {
+    const double spike = shows_spread() ? -1 : spike_span(curve);
+    for (const ChartPoint& point : curve.points) {
+      x.include(point.x_first);
+      x.include(point.x_last);
+      if (!point.has_value) continue;
+      values_.include(point.min);
+      values_.include(point.max);
+      const bool is_whole = point.max - point.min > spike;
+      y.include(is_whole ? point.min : point.mean);
+      y.include(is_whole ? point.max : point.mean);
+    }
+  }
+  if (values_.is_empty()) return;
+  x_ = make_range(x.low, x.high);
+  y_ = make_range(y.low, y.high);
+}
+
+std::string ChartDrawing::title() const {
+  std::string facts = "min " + format_number(values_.low) + "  max " + format_number(values_.high);
   if (chart_.curves.size() == 1) {
-    const std::optional<double> last = last_value(chart_.curves[0]);
-    if (last) facts = "last " + format_number(*last) + "  " + facts;
+    const ChartPoint* last = last_point(chart_.curves[0]);
+    facts = "last " + format_number(last->last) + "  " + facts;
   }
   const size_t room = size_.width > facts.size() + 2 ? size_.width - facts.size() - 2 : 8;
   const std::string name = shorten(chart_.title, room, style_.is_ascii);
@@ -110,8 +144,9 @@ std::vector<std::string> ChartDrawing::legend() const {
   if (chart_.curves.size() < 2) return lines;
   size_t width = 0;
   for (size_t i = 0; i < chart_.curves.size(); ++i) {
-    const std::optional<double> last = last_value(chart_.curves[i]);
-    const std::string text = chart_.curves[i].label + " " + (last ? format_number(*last) : "-");
+    const ChartPoint* last = last_point(chart_.curves[i]);
+    const std::string text =
+        chart_.curves[i].label + " " + (last != nullptr ? format_number(last->last) : "-");
     const std::string sample = style_.has_colour ? paint(style_, ink_of(i), glyphs_.sample) : "";
     const size_t entry = display_width(text) + (style_.has_colour ? 2 : 0);
     const bool fits = !lines.empty() && width + 2 + entry <= size_.width;
@@ -137,19 +172,34 @@ size_t ChartDrawing::line_of(double value, const PlotCanvas& canvas) const {
   return (canvas.dots_y() - 1 - dot) * canvas.lines() / canvas.dots_y();
 }
 
-void ChartDrawing::draw_curve(PlotCanvas& canvas, size_t index) const {
-  const Ink ink = ink_of(index);
+PlotCanvas::Dot ChartDrawing::dot(const ChartPoint& point, double y,
+                                  const PlotCanvas& canvas) const {
+  return {dot_of((point.x_first + point.x_last) / 2, x_, canvas.dots_x()),
+          dot_of(y, y_, canvas.dots_y())};
+}
+
+void ChartDrawing::draw_spread(PlotCanvas& canvas, const ChartCurve& curve) const {
+  for (const ChartPoint& point : curve.points) {
+    if (!point.has_value) continue;
+    canvas.set(dot(point, point.min, canvas), Ink::kGrey);
+    canvas.set(dot(point, point.max, canvas), Ink::kGrey);
+  }
+}
+
+void ChartDrawing::draw_curve(PlotCanvas& canvas, const ChartCurve& curve, Ink ink) const {
+  const double spike = spike_span(curve);
   std::optional<PlotCanvas::Dot> previous;
-  for (const ChartPoint& point : chart_.curves[index].points) {
+  for (const ChartPoint& point : curve.points) {
     if (!point.has_value) {
       previous.reset();
       continue;
     }
-    const int64_t x = dot_of((point.x_first + point.x_last) / 2, x_, canvas.dots_x());
-    const auto y_of = [&](double value) { return dot_of(value, y_, canvas.dots_y()); };
-    if (previous) canvas.line(*previous, {x, y_of(point.first)}, ink);
-    canvas.line({x, y_of(point.min)}, {x, y_of(point.max)}, ink);
-    previous = PlotCanvas::Dot{x, y_of(point.last)};
+    if (point.max - point.min > spike) {
+      canvas.line(dot(point, point.min, canvas), dot(point, point.max, canvas), ink);
+    }
+    const PlotCanvas::Dot here = dot(point, point.mean, canvas);
+    canvas.line(previous.value_or(here), here, ink);
+    previous = here;
   }
 }
 
@@ -160,9 +210,9 @@ std::vector<std::string> ChartDrawing::end_labels(const PlotCanvas& canvas) cons
   std::vector<std::string> labels(lines);
   if (!labels_curves()) return labels;
   for (const ChartCurve& curve : chart_.curves) {
-    const std::optional<double> last = last_value(curve);
-    if (!last) continue;
-    const size_t wanted = line_of(*last, canvas);
+    const ChartPoint* last = last_point(curve);
+    if (last == nullptr) continue;
+    const size_t wanted = line_of(last->mean, canvas);
     for (size_t distance = 0; distance < 2 * lines; ++distance) {
       // 0, 1 up, 1 down, 2 up…
       const size_t away = (distance + 1) / 2;
@@ -203,11 +253,8 @@ std::string ChartDrawing::x_axis(const std::string& margin, const PlotCanvas& ca
 }
 
 std::string ChartDrawing::draw() {
-  Extent extent;
-  for (const ChartCurve& curve : chart_.curves) widen(extent, curve);
-  if (extent.is_empty()) return "";
-  x_ = make_range(extent.x_low, extent.x_high);
-  y_ = make_range(extent.y_low, extent.y_high);
+  choose_ranges();
+  if (values_.is_empty()) return "";
   const std::vector<std::string> legend = this->legend();
   const size_t around = 3 + legend.size();  // title, axis, its labels
   const size_t lines = std::max(size_.height, around + kPlotLinesMin) - around;
@@ -222,14 +269,17 @@ std::string ChartDrawing::draw() {
 
   PlotCanvas canvas(columns, lines, style_.is_ascii);
   // The first curve is drawn last: where curves cover each other it is rank 0 that shows.
-  for (size_t i = chart_.curves.size(); i > 0; --i) draw_curve(canvas, i - 1);
+  if (shows_spread()) draw_spread(canvas, chart_.curves[0]);
+  for (size_t i = chart_.curves.size(); i > 0; --i) {
+    draw_curve(canvas, chart_.curves[i - 1], ink_of(i - 1));
+  }
   std::vector<std::string> left(lines, std::string(margin, ' ') + std::string(glyphs_.y_line));
   for (const Tick& tick : ticks) {
     left[line_of(tick.value, canvas)] = std::string(margin - 1 - tick.label.size(), ' ') +
                                         tick.label + " " + std::string(glyphs_.y_tick);
   }
   const std::vector<std::string> right = end_labels(canvas);
-  std::string text = title(extent) + "\n";
+  std::string text = title() + "\n";
   for (size_t i = 0; i < lines; ++i) {
     std::string curves = canvas.text(i, style_);
     if (!right[i].empty()) {

@@ -8,8 +8,10 @@
 //      └┬──────────┬
 //       0         500
 //
-// Values of one thread.  Minimum and maximum of every point are drawn, so a spike of one row among
-// a million stays visible.
+// A curve is the mean of each point.  A point that spreads much further than the others of its
+// curve is drawn from its minimum to its maximum, so that a spike of one row among a million stays
+// visible. Where there is one curve and Braille to draw it, dots above and below say how far every
+// point spreads.  Values of one thread.
 
 #include <cstddef>
 #include <string>
@@ -24,10 +26,10 @@ struct ChartPoint {
   double x_first = 0;
   double x_last = 0;
   bool has_value = false;  // false: a gap (NaN)
-  double first = 0;
   double last = 0;
   double min = 0;
   double max = 0;
+  double mean = 0;
 };
 
 struct ChartCurve {

@@ -33,10 +33,10 @@ ChartPoint chart_point(const store::Point& point) {
   out.x_last = static_cast<double>(point.step_last);
   out.has_value = point.finite > 0;
   if (!out.has_value) return out;
-  out.first = finite_in(point.first, point);
   out.last = finite_in(point.last, point);
   out.min = point.min;
   out.max = point.max;
+  out.mean = point.mean;
   return out;
 }
 

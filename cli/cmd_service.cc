@@ -65,7 +65,8 @@ Json document_of(const ServiceStatus& status) {
                     {"dir", run.dir},
                     {"state", run.state},
                     {"producers", run.producers.size()},
-                    {"live", run.live_count()}});
+                    {"live", run.live_count()},
+                    {"backlog_bytes", run.backlog_bytes()}});
   }
   return {{"running", true},
           {"pid", status.pid},
@@ -97,13 +98,13 @@ std::string page_of(const ServiceStatus& status, const Style& style) {
                {"PROJECT", Table::Align::kLeft, 8},
                {"STATE"},
                {"LIVE", Table::Align::kRight},
-               {"PRODUCERS", Table::Align::kRight}});
+               {"BACKLOG", Table::Align::kRight}});
   for (const LiveRun& run : status.runs) {
     table.add({{printable(run.run_id)},
                {printable(run.project)},
                {printable(run.state)},
                {format_count(run.live_count())},
-               {format_count(run.producers.size())}});
+               {format_bytes(run.backlog_bytes())}});
   }
   return text + "\n" + table.render(style);
 }

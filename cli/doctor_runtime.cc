@@ -22,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A process with one thread needs 1.3 MiB; this is room for a job of 64 ranks.
-constexpr uint64_t kRoomWanted = uint64_t{128} << 20;
+// A segment with rings of the default sizes takes 3.5 MiB; this is room for a job of 64 ranks.
+constexpr uint64_t kRoomWanted = uint64_t{256} << 20;
 
 // The directory itself, or the nearest one above it that exists.
 std::string existing_part(const std::string& path) {

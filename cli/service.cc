@@ -24,7 +24,8 @@ LiveRun run_of(schema::RunStatus::Reader from) {
               {}};
   for (const auto producer : from.getProducers()) {
     run.producers.push_back({producer.getRank(), producer.getAttempt(), producer.getWorker(),
-                             producer.getPid(), text_of(producer.getState())});
+                             producer.getPid(), text_of(producer.getState()),
+                             producer.getBacklogBytes()});
   }
   for (const auto sink : from.getSinks()) {
     run.sinks.push_back({text_of(sink.getUrl()), text_of(sink.getState()), sink.getSentRows(),
@@ -49,6 +50,12 @@ uint64_t LiveRun::live_count() const {
   return static_cast<uint64_t>(
       std::count_if(producers.begin(), producers.end(),
                     [](const LiveProducer& producer) { return producer.state == "running"; }));
+}
+
+uint64_t LiveRun::backlog_bytes() const {
+  uint64_t bytes = 0;
+  for (const LiveProducer& producer : producers) bytes += producer.backlog_bytes;
+  return bytes;
 }
 
 Result<std::unique_ptr<ControlClient>> connect_service() {

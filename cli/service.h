@@ -21,6 +21,7 @@ struct LiveProducer {
   uint32_t worker = 0;
   int32_t pid = 0;
   std::string state;
+  uint64_t backlog_bytes = 0;  // committed, not yet stored
 };
 
 struct LiveSink {
@@ -42,6 +43,8 @@ struct LiveRun {
 
   // Producers that still may log.
   uint64_t live_count() const;
+  // Of all its producers.
+  uint64_t backlog_bytes() const;
 };
 
 struct ServiceStatus {

@@ -20,6 +20,7 @@ enum class Ink : int {
   kBlue = 34,
   kMagenta = 35,
   kCyan = 36,
+  kGrey = 90,
   kBrightRed = 91,
   kBrightGreen = 92,
   kBrightYellow = 93,

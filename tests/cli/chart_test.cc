@@ -75,6 +75,19 @@ TEST(Chart, ShowsASpikeBetweenAMillionRows) {
   EXPECT_EQ(with_spike, lines.size() - 4) << "it stands from the curve to the top";
 }
 
+TEST(Chart, ShowsHowFarTheRowsOfOneCurveSpread) {
+  ChartCurve curve{"rank 0", "r0", {}};
+  for (int i = 0; i < 150; ++i) curve.points.push_back({1.0 * i, 1.0 * i, true, 1, 0, 2, 1});
+  Style style;
+  style.is_ascii = false;
+  const auto alone = lines_of(render_chart({"loss", "step", {curve}}, {80, 12}, style));
+  EXPECT_THAT(alone[1], HasSubstr("⠉⠉⠉⠉")) << "the maximum";
+  EXPECT_TRUE(alone[2].ends_with("│")) << "nothing between it and the mean";
+  // Between two curves it would be noise.
+  const auto both = lines_of(render_chart({"loss", "step", {curve, curve}}, {80, 12}, style));
+  EXPECT_THAT(both[1], ::testing::Not(HasSubstr("⠉")));
+}
+
 TEST(Chart, LeavesGapsOpen) {
   ChartCurve curve{"rank 0", "r0", {}};
   for (int i = 0; i <= 30; ++i) curve.points.push_back(point(i, 1));
