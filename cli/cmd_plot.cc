@@ -116,7 +116,7 @@ int run_plot(Context& context, const PlotOptions& options) {
     context.out.write((is_first ? "" : "\n") + chart);
     is_first = false;
   }
-  return kExitOk;
+  return is_first ? kExitFailed : kExitOk;
 }
 
 }  // namespace ringlog::cli

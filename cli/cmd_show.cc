@@ -21,6 +21,8 @@ namespace {
 constexpr std::chrono::milliseconds kStatusWait{500};
 // Lines of config, of summary and of metrics before the rest is only counted.
 constexpr size_t kSectionLinesMax = 24;
+// Columns of a line of config or summary where there is no terminal.
+constexpr size_t kValueColumnsMax = 200;
 
 // Everything that is shown, read once.
 struct RunStory {
@@ -241,7 +243,10 @@ void ShowPage::tree_lines(const store::Tree& tree, bool is_rounded, size_t depth
     } else {
       store::append_json(value, item);
     }
-    lines.push_back(line + " " + shorten(value, 1000, context_.style.is_ascii));
+    const size_t width = context_.style.is_terminal ? context_.style.width : kValueColumnsMax;
+    const size_t used = 2 * depth + 4 + display_width(printable(key));
+    lines.push_back(line + " " +
+                    shorten(value, width > used ? width - used : 8, context_.style.is_ascii));
   }
 }
 

@@ -19,7 +19,7 @@ int run_stop(Context& context, const StopOptions& options) {
                                         ": nobody to ask; the service is not running"));
   }
   if (Status s = ask_stop(**service, place->run_id, kStopWait); !s) {
-    return fail(s.take_error().in("stop run " + printable(place->run_id)));
+    return fail(s.take_error().in("stop"));
   }
   context.out.write("asked run " + printable(place->run_id) + " to stop\n");
   return kExitOk;

@@ -9,7 +9,8 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
-#include <map>
+#include <string>
+#include <vector>
 
 #include "cli/commands.h"
 
@@ -25,6 +26,7 @@ struct CommandLine {
   TailOptions tail;
   PlotOptions plot;
   ExportOptions exported;
+  std::string format;
   VerifyOptions verify;
   DoctorOptions doctor;
   ExecOptions exec;
@@ -50,13 +52,13 @@ CLI::App* add_reader(CLI::App& app, CommandLine& line, const std::string& name,
 }
 
 void add_run(CLI::App* command, std::string& run) {
-  command->add_option("RUN", run, kRunHelp)->required();
+  command->add_option("RUN", run, kRunHelp)->type_name("")->required();
 }
 
 void add_listing(CLI::App& app, CommandLine& line) {
   CLI::App* ls = add_reader(app, line, "ls", "list runs, the one written last first",
                             [&line](Context& context) { return run_ls(context, line.ls); });
-  ls->add_option("-n,--limit", line.ls.count_max, "at most so many runs");
+  ls->add_option("-n,--limit", line.ls.count_max, "at most so many runs")->type_name("N");
 
   CLI::App* show = add_reader(app, line, "show", "config, summary, ranks, state, sinks of a run",
                               [&line](Context& context) { return run_show(context, line.show); });
@@ -69,44 +71,64 @@ void add_listing(CLI::App& app, CommandLine& line) {
   add_run(verify, line.verify.run);
 }
 
-void add_rows(CLI::App& app, CommandLine& line) {
+// An option that may be given several times, one value each: what follows is not its second value.
+void add_ranks(CLI::App* command, std::vector<int32_t>& ranks) {
+  command->add_option("--rank", ranks, "only this rank; may be repeated")
+      ->type_name("R")
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
+void add_tail(CLI::App& app, CommandLine& line) {
   CLI::App* tail = add_reader(app, line, "tail", "the newest rows as they are stored",
                               [&line](Context& context) { return run_tail(context, line.tail); });
   add_run(tail, line.tail.run);
-  tail->add_option("-n,--rows", line.tail.row_count, "so many rows")->capture_default_str();
+  tail->add_option("-n,--rows", line.tail.row_count, "so many rows; default: 10")->type_name("N");
   tail->add_flag("-f,--follow", line.tail.is_following, "go on until the run has ended");
-  tail->add_option("--rank", line.tail.ranks, "only this rank; may be repeated")->take_all();
+  add_ranks(tail, line.tail.ranks);
+}
 
+void add_plot(CLI::App& app, CommandLine& line) {
   CLI::App* plot = add_reader(app, line, "plot", "metrics over the step, in the terminal",
                               [&line](Context& context) { return run_plot(context, line.plot); });
   add_run(plot, line.plot.run);
-  plot->add_option("METRIC", line.plot.metrics, "names as `ringlog show` lists them")->required();
-  plot->add_option("--rank", line.plot.ranks, "only this rank; may be repeated")
-      ->take_all()
-      ->allow_extra_args(false);
-  plot->add_option("--from", line.plot.step_begin, "first step");
-  plot->add_option("--to", line.plot.step_last, "last step");
-  plot->add_option("--width", line.plot.width, "columns")->check(CLI::Range(20, 1000));
-  plot->add_option("--height", line.plot.height, "lines of each plot")->check(CLI::Range(8, 200));
+  plot->add_option("METRIC", line.plot.metrics, "names as `ringlog show` lists them")
+      ->type_name("")
+      ->required();
+  add_ranks(plot, line.plot.ranks);
+  plot->add_option("--from", line.plot.step_begin, "first step")->type_name("STEP");
+  plot->add_option("--to", line.plot.step_last, "last step")->type_name("STEP");
+  plot->add_option("--width", line.plot.width, "20 to 1000; default: the terminal's")
+      ->check(CLI::Range(20, 1000))
+      ->type_name("COLUMNS");
+  plot->add_option("--height", line.plot.height, "of each plot, 8 to 200; default: all fit")
+      ->check(CLI::Range(8, 200))
+      ->type_name("LINES");
   plot->add_flag("--ascii", line.plot.is_ascii, "without Unicode");
+}
 
-  static const std::map<std::string, ExportFormat> kFormats = {{"jsonl", ExportFormat::kJsonl},
-                                                               {"csv", ExportFormat::kCsv}};
+void add_export(CLI::App& app, CommandLine& line) {
   CLI::App* exported =
-      add_command(app, line, "export", "all rows for other tools",
-                  [&line](Context& context) { return run_export(context, line.exported); });
+      add_command(app, line, "export", "all rows for other tools", [&line](Context& context) {
+        const bool is_csv = line.format == "csv";
+        line.exported.format = is_csv ? ExportFormat::kCsv : ExportFormat::kJsonl;
+        return run_export(context, line.exported);
+      });
   add_run(exported, line.exported.run);
-  exported->add_option("--format", line.exported.format, "jsonl or csv")
-      ->transform(CLI::CheckedTransformer(kFormats))
+  exported->add_option("--format", line.format, "jsonl or csv")
+      ->check(CLI::IsMember({"jsonl", "csv"}))
       ->type_name("FORMAT")
       ->required();
-  exported->add_option("-o,--output", line.exported.path, "file instead of standard output");
+  exported->add_option("-o,--output", line.exported.path, "file instead of standard output")
+      ->type_name("PATH");
 }
 
 void add_actions(CLI::App& app, CommandLine& line) {
   CLI::App* exec = add_command(app, line, "exec", "run a command with a run around it",
                                [&line](Context& context) { return run_exec(context, line.exec); });
-  exec->add_option("CMD", line.exec.command, "the command and its arguments, after --")->required();
+  exec->add_option("CMD", line.exec.command, "the command and its arguments, after --")
+      ->type_name("")
+      ->required();
   exec->positionals_at_end();
 
   CLI::App* stop = add_command(app, line, "stop", "ask the processes of a run to stop",
@@ -131,7 +153,7 @@ void add_machine(CLI::App& app, CommandLine& line) {
   CLI::App* doctor =
       add_reader(app, line, "doctor", "what is wrong with this machine, or with a run",
                  [&line](Context& context) { return run_doctor(context, line.doctor); });
-  doctor->add_option("RUN", line.doctor.run, kRunHelp);
+  doctor->add_option("RUN", line.doctor.run, kRunHelp)->type_name("");
 }
 
 int run_chosen(const CommandLine& line) {
@@ -153,11 +175,14 @@ int run(int argc, char** argv) {
   CLI::App app("Metrics from many processes, without a lost row.");
   app.name("ringlog");
   app.set_version_flag("--version", std::string("ringlog ") + RINGLOG_VERSION);
-  app.add_option("--dir", line.dir, "folder of the runs; default: RINGLOG_DIR, else ./ringlog");
+  app.add_option("--dir", line.dir, "folder of the runs; default: RINGLOG_DIR, else ./ringlog")
+      ->type_name("ROOT");
   app.require_subcommand(1);
   app.fallthrough();
   add_listing(app, line);
-  add_rows(app, line);
+  add_tail(app, line);
+  add_plot(app, line);
+  add_export(app, line);
   add_actions(app, line);
   add_machine(app, line);
   try {
