@@ -106,7 +106,12 @@ void ControlLoop::after(int64_t delay_ms, std::function<void()> task) {
 }
 
 std::unique_ptr<Loop::Watch> ControlLoop::when_readable(int fd, std::function<void()> ready) {
-  return std::make_unique<KjWatch>(impl_->io.unixEventPort, fd, *this, std::move(ready));
+  try {
+    return std::make_unique<KjWatch>(impl_->io.unixEventPort, fd, *this, std::move(ready));
+  } catch (const kj::Exception& exception) {
+    spdlog::error("watch: {}", exception.getDescription().cStr());
+    return nullptr;
+  }
 }
 
 void ControlLoop::on_terminate(std::function<void()> task) {

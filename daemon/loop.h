@@ -17,7 +17,8 @@ class Loop {
   virtual void post(std::function<void()> task) = 0;
   // Runs `task` once, in `delay_ms`.
   virtual void after(int64_t delay_ms, std::function<void()> task) = 0;
-  // Calls `ready` once when `fd` becomes readable, unless the watch was destroyed before.
+  // Calls `ready` once when `fd` becomes readable, unless the watch was destroyed before.  `fd` has
+  // no other watch.  nullptr: the kernel has no room for another one; the caller looks by itself.
   class Watch {
    public:
     virtual ~Watch() = default;

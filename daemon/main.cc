@@ -1,19 +1,10 @@
-// ringlogd: the service.  Builds the objects from the outside in and runs the control loop.
+// ringlogd: the service, as a program: arguments, daemonising, readiness, log.
 
-#include "daemon/clock.h"
-#include "daemon/control_loop.h"
-#include "daemon/drain.h"
-#include "daemon/large_replies.h"
 #include "daemon/limits.h"
-#include "daemon/network.h"
-#include "daemon/recovery.h"
 #include "daemon/runtime_dir.h"
-#include "daemon/server.h"
-#include "daemon/stream_mux.h"
-#include "daemon/writer.h"
-#include "shm/segment.h"
+#include "daemon/service.h"
+#include "shm/posix.h"
 
-#include <fcntl.h>
 #include <ringlog/version.h>
 #include <signal.h>
 #include <spdlog/sinks/rotating_file_sink.h>
@@ -24,10 +15,10 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <string_view>
-#include <thread>
+#include <utility>
+#include <vector>
 
 namespace ringlog::service {
 namespace {
@@ -122,67 +113,12 @@ void set_up_log(const std::string& path, bool is_foreground) {
   spdlog::set_default_logger(logger);
 }
 
-int serve(Options& options, RuntimeDir& place) {
-  const SystemClock clock;
-  auto doorbell = shm::Doorbell::create(place.path + "/doorbell");
-  if (!doorbell) return fail(options, doorbell.error().message);
-  shm::DoorbellPage& page = (*doorbell)->page();
-  const uint32_t epoch = page.epoch.load(std::memory_order_relaxed);
-  spdlog::info("ringlogd {} pid {} epoch {} in {}", RINGLOG_VERSION, ::getpid(), epoch, place.path);
-  if (!place.notice.empty()) spdlog::warn("{}", place.notice);
-
-  ControlLoop loop;
-  LargeReplies large;
-  Network network(clock);
-  Drain drain(page, clock);
-  Writer writer(clock, large, network,
-                [&drain](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
-                  auto box = std::make_shared<std::unique_ptr<Batch>>(std::move(batch));
-                  drain.post([stream, box] { stream->intake.confirm(std::move(*box)); });
-                });
-  drain.on_due([&writer](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
-    writer.submit(std::move(stream), std::move(batch));
-  });
-  network.on_progress([&drain](const std::shared_ptr<Stream>& stream, store::Cursors sent,
-                               uint32_t state) {
-    drain.post([stream, sent = std::move(sent), state] {
-      stream->intake.publish_sent(sent, state);
-    });
-  });
-  StreamMux mux({loop, drain, writer, network, large, clock, place.segment_dir, epoch});
-  Server server(loop, mux, clock,
-                {.runtime_dir_fd = place.dir.get(),
-                 .runtime_dir = place.path,
-                 .doorbell_fd = (*doorbell)->fd(),
-                 .epoch = epoch,
-                 .started_ns = clock.realtime_ns(),
-                 .log_path = place.path + "/service.log",
-                 .idle_exit_ms = options.is_started_by_client ? options.idle_exit_s * 1000 : -1});
-
-  auto found = find_segments(place.segment_dir);
-  if (!found) return fail(options, found.error().message);
-  for (FoundSegment& segment : *found) mux.adopt(std::move(segment));
-  if (const Status s = server.listen(); !s) return fail(options, s.error().message);
-  loop.on_terminate([&] {
-    spdlog::info("SIGTERM: storing what is committed");
-    server.close();
-    mux.drain_all([&loop] { loop.exit(); });
-  });
-
-  std::jthread network_thread([&network] { network.run(); });
-  std::jthread store_thread([&writer] { writer.run(); });
-  std::jthread drain_thread([&drain] { drain.run(); });
+int serve(Options& options, const RuntimeDir& place) {
+  auto service = Service::start(
+      place, {.idle_exit_ms = options.is_started_by_client ? options.idle_exit_s * 1000 : -1});
+  if (!service) return fail(options, service.error().message);
   tell_ready(options, "1");
-  loop.run();
-  server.close();
-
-  drain.stop();
-  drain_thread.join();
-  writer.stop();
-  store_thread.join();
-  network.stop();
-  network_thread.join();
-  spdlog::info("ringlogd pid {} ends", ::getpid());
+  (*service)->run();
   return 0;
 }
 

@@ -70,6 +70,9 @@ void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host
     return reply(Error{Code::kIo, "process " + std::to_string(peer.pid) +
                                       " cannot be watched: no pidfd for it"});
   }
+  // A watch of its own for each producer, though one process may have several.
+  auto pidfd = shm::duplicate(peer.pidfd->get());
+  if (!pidfd) return reply(pidfd.take_error());
   retire_finished(peer.pid);
   // Whoever died a moment ago leaves its rank free.
   note_dead_members(run);
@@ -99,21 +102,22 @@ void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host
   board.update((*port)->state, parts_.clock.realtime_ns());
   spdlog::info("run {}: pid {} joins as rank {} attempt {} worker {}", run.info.run_id, peer.pid,
                state->rank, state->attempt, state->worker);
-  reply_when_stored(run, *port, attached, peer, reply);
+  reply_when_stored(run, *port, attached, std::make_shared<shm::Fd>(std::move(*pidfd)), reply);
   watch(run, state->producer);
 }
 
 // The producer is known to the store before the client hears of it, so that a service that dies now
 // leaves a successor who knows it too.
 void StreamMux::reply_when_stored(Run& run, const std::shared_ptr<Port>& port,
-                                  const std::shared_ptr<Attached>& attached, const Peer& peer,
+                                  const std::shared_ptr<Attached>& attached,
+                                  std::shared_ptr<shm::Fd> pidfd,
                                   const Reply<Attached>& reply) {
   auto is_replied = std::make_shared<bool>(false);
   const auto reply_once = [is_replied, attached, reply] {
     if (std::exchange(*is_replied, true)) return;
     reply(std::move(*attached));
   };
-  add_member(run, port, port->state, peer.pidfd,
+  add_member(run, port, port->state, std::move(pidfd),
              [this, reply_once] { parts_.loop.post(reply_once); });
   parts_.loop.after(kAttachStoredWaitMs, [reply_once, is_replied, attached, stream = run.stream] {
     if (*is_replied) return;
@@ -229,6 +233,12 @@ void StreamMux::on_settled(const std::string& dir, uint32_t producer) {
   }
   if (has_unsettled_dead(run)) return;
   for (const auto& done : std::exchange(run.settle_waiters, {})) done();
+}
+
+bool StreamMux::is_unwatched(const Run& run) {
+  return std::any_of(run.members.begin(), run.members.end(), [](const auto& member) {
+    return !member.second.watch && !member.second.is_dead && member.second.pidfd;
+  });
 }
 
 bool StreamMux::has_unsettled_dead(const Run& run) {

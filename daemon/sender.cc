@@ -59,6 +59,15 @@ bool Sender::open() {
     return false;
   }
   state_ = std::move(*state);
+  // Where it begins is written down before the first batch, so that a batch which is sent but not
+  // acknowledged in the store can be told from what was there before.
+  if (state_.cursor != sink_->cursor()) {
+    state_.cursor = sink_->cursor();
+    if (const Status put = store_.put_sink_state(name_, state_); !put) {
+      fail(put.error().message, 0);
+      return false;
+    }
+  }
   is_open_ = true;
   return true;
 }

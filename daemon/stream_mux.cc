@@ -211,6 +211,7 @@ void StreamMux::keep_house() {
   const int64_t now = parts_.clock.monotonic_ms();
   for (const auto& [dir, run] : runs_) {
     if (run->state != State::kOpen || run->is_close_asked) continue;
+    if (is_unwatched(*run)) note_dead_members(*run);
     if (!run->members.empty()) {
       run->empty_since_ms = 0;
     } else if (run->empty_since_ms == 0) {

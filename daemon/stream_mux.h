@@ -129,8 +129,8 @@ class StreamMux {
   void join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,
             const std::string& notice, const Reply<Attached>& reply);
   void reply_when_stored(Run& run, const std::shared_ptr<Port>& port,
-                         const std::shared_ptr<Attached>& attached, const Peer& peer,
-                         const Reply<Attached>& reply);
+                         const std::shared_ptr<Attached>& attached,
+                         std::shared_ptr<shm::Fd> pidfd, const Reply<Attached>& reply);
   void add_member(Run& run, std::shared_ptr<Port> port, const store::ProducerState& state,
                   std::shared_ptr<shm::Fd> pidfd, std::function<void()> stored);
   void watch(Run& run, uint32_t producer);
@@ -144,6 +144,7 @@ class StreamMux {
   void check_lost(Run& run);
   Status adopt_into(Run& run, FoundSegment& found);
   void note_dead_members(Run& run);
+  static bool is_unwatched(const Run& run);
   static bool has_unsettled_dead(const Run& run);
   void when_settled(Run& run, std::function<void()> done);
 

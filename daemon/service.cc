@@ -1,0 +1,100 @@
+#include "daemon/service.h"
+
+#include "daemon/recovery.h"
+
+#include <ringlog/version.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <string>
+
+namespace ringlog::service {
+
+namespace {
+
+uint32_t epoch_of(const shm::Doorbell& doorbell) {
+  return doorbell.page().epoch.load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Service>> Service::start(const RuntimeDir& place,
+                                                const ServiceConfig& config) {
+  auto doorbell = shm::Doorbell::create(place.path + "/doorbell");
+  if (!doorbell) return doorbell.take_error();
+  std::unique_ptr<Service> service(new Service(place, config, std::move(*doorbell)));
+  if (Status s = service->listen(); !s) return s.take_error();
+  return service;
+}
+
+Service::Service(const RuntimeDir& place, const ServiceConfig& config,
+                 std::unique_ptr<shm::Doorbell> doorbell)
+    : place_(place),
+      doorbell_(std::move(doorbell)),
+      network_(clock_),
+      drain_(doorbell_->page(), clock_),
+      writer_(clock_, large_, network_,
+              [this](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
+                auto box = std::make_shared<std::unique_ptr<Batch>>(std::move(batch));
+                drain_.post([stream, box] { stream->intake.confirm(std::move(*box)); });
+              }),
+      mux_({loop_, drain_, writer_, network_, large_, clock_, place.segment_dir,
+            epoch_of(*doorbell_)}),
+      server_(loop_, mux_, clock_,
+              {.runtime_dir_fd = place.dir.get(),
+               .runtime_dir = place.path,
+               .doorbell_fd = doorbell_->fd(),
+               .epoch = epoch_of(*doorbell_),
+               .started_ns = clock_.realtime_ns(),
+               .log_path = place.path + "/service.log",
+               .idle_exit_ms = config.idle_exit_ms}) {
+  drain_.on_due([this](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
+    writer_.submit(std::move(stream), std::move(batch));
+  });
+  network_.on_progress([this](const std::shared_ptr<Stream>& stream, store::Cursors sent,
+                              uint32_t state) {
+    drain_.post([stream, sent = std::move(sent), state] {
+      stream->intake.publish_sent(sent, state);
+    });
+  });
+}
+
+Service::~Service() = default;
+
+Status Service::listen() {
+  spdlog::info("ringlogd {} pid {} epoch {} in {}", RINGLOG_VERSION, ::getpid(),
+               epoch_of(*doorbell_), place_.path);
+  if (!place_.notice.empty()) spdlog::warn("{}", place_.notice);
+  auto found = find_segments(place_.segment_dir);
+  if (!found) return found.take_error();
+  for (FoundSegment& segment : *found) mux_.adopt(std::move(segment));
+  if (Status s = server_.listen(); !s) return s;
+  loop_.on_terminate([this] { stop(); });
+  return Done{};
+}
+
+void Service::stop() {
+  loop_.post([this] {
+    spdlog::info("storing what is committed, then ending");
+    server_.close();
+    mux_.drain_all([this] { loop_.exit(); });
+  });
+}
+
+void Service::run() {
+  std::jthread network_thread([this] { network_.run(); });
+  std::jthread store_thread([this] { writer_.run(); });
+  std::jthread drain_thread([this] { drain_.run(); });
+  loop_.run();
+  server_.close();
+  // Each stage before the one it gives to.
+  drain_.stop();
+  drain_thread.join();
+  writer_.stop();
+  store_thread.join();
+  network_.stop();
+  network_thread.join();
+  spdlog::info("ringlogd pid {} ends", ::getpid());
+}
+
+}  // namespace ringlog::service

@@ -1,0 +1,67 @@
+#pragma once
+// Service: the object graph of ringlogd and its four threads.
+//
+//   auto service = Service::start(place, {});
+//   (*service)->run();   // until SIGTERM, a teardown or nothing to do
+//
+// The thread that starts it becomes the control thread and must run and destroy it.  SIGTERM is
+// blocked for all threads made afterwards.
+
+#include "daemon/clock.h"
+#include "daemon/control_loop.h"
+#include "daemon/drain.h"
+#include "daemon/large_replies.h"
+#include "daemon/network.h"
+#include "daemon/runtime_dir.h"
+#include "daemon/server.h"
+#include "daemon/stream_mux.h"
+#include "daemon/writer.h"
+#include "shm/segment.h"
+
+#include <ringlog/result.h>
+
+#include <cstdint>
+#include <memory>
+#include <thread>
+
+namespace ringlog::service {
+
+struct ServiceConfig {
+  int64_t idle_exit_ms = -1;  // exit after this long with nothing to do; negative: never
+};
+
+class Service {
+ public:
+  // Maps the doorbell, takes over the segments of an earlier service and listens.  `place` must
+  // outlive the service.
+  //   kIo, kPermission, kCorrupt  what of that does not work
+  static Result<std::unique_ptr<Service>> start(const RuntimeDir& place,
+                                                const ServiceConfig& config);
+  ~Service();
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  // Serves; returns when the service is to end and everything committed is stored, or its time for
+  // that is up.
+  void run();
+  // Stores what is committed, then ends run().  Any thread.
+  void stop();
+
+ private:
+  Service(const RuntimeDir& place, const ServiceConfig& config,
+          std::unique_ptr<shm::Doorbell> doorbell);
+  Status listen();
+
+  const RuntimeDir& place_;
+  const SystemClock clock_;
+  const std::unique_ptr<shm::Doorbell> doorbell_;
+  ControlLoop loop_;
+  LargeReplies large_;
+  Network network_;
+  Drain drain_;
+  Writer writer_;
+  StreamMux mux_;
+  Server server_;
+};
+
+}  // namespace ringlog::service

@@ -1,0 +1,398 @@
+// The Intake: rings of real segments, batches, barriers, requests and ends.  The test plays the
+// processes, the drain thread and the store thread.
+
+#include "daemon/intake.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "daemon/limits.h"
+#include "daemon/recovery.h"
+#include "daemon/reply.h"
+#include "daemon_fixture.h"
+
+namespace ringlog::service {
+namespace {
+
+using ::testing::HasSubstr;
+
+class IntakeTest : public ::testing::Test {
+ protected:
+  IntakeTest() {
+    IntakeEvents events;
+    events.settled = [this](uint32_t producer) { settled_.push_back(producer); };
+    events.retired = [this](uint32_t producer) { retired_.push_back(producer); };
+    events.poisoned = [this](const std::shared_ptr<Port>&, uint32_t ring, uint64_t) {
+      poisoned_.push_back(ring);
+    };
+    intake_ = std::make_unique<Intake>(RunInfo{"id", "name", "project", "/dir"}, board_,
+                                       std::vector<store::KeySet>{}, nullptr, large_, clock_,
+                                       events);
+  }
+
+  // A process joins; its first batch is stored.
+  std::unique_ptr<Producer> join(int32_t rank) {
+    ProducerSpec spec;
+    spec.rank = rank;
+    auto state = board_.join(spec, {}, "host", 1);
+    EXPECT_THAT(state, IsOk());
+    shm::SegmentSpec segment;
+    segment.run_id = "id";
+    segment.project = "project";
+    segment.root = "/";
+    segment.producer_id = state->producer;
+    segment.first_ring_bytes = segment.later_ring_bytes = shm::kRingBytesMin;
+    auto created = shm::create_segment(dir_.path(), segment);
+    EXPECT_THAT(created, IsOk());
+    auto other = shm::duplicate(created->fd.get());
+    EXPECT_THAT(other, IsOk());
+    auto port = open_port(std::move(created->fd), dir_.file(created->name), *state);
+    EXPECT_THAT(port, IsOk());
+    ports_.push_back(*port);
+    intake_->add(*port, [this] { ++joined_; });
+    return std::make_unique<Producer>(std::move(*other));
+  }
+  void turn() { intake_->turn(scratch_); }
+  std::unique_ptr<Batch> due() { return intake_->take_due(clock_.now_ms); }
+  // What the store thread does when a write returned.
+  void store(std::unique_ptr<Batch> batch) {
+    ASSERT_TRUE(batch);
+    for (const Progress& progress : batch->progress) {
+      for (const auto& [ring, position] : progress.positions) {
+        progress.port->readers[ring].give_back(position);
+      }
+    }
+    for (const Answer& answer : batch->answers) {
+      deliver(*answer.port, answer.request, flush_reply({}), large_);
+    }
+    for (const store::RowBlock& block : batch->commit.blocks) rows_ += block.rows();
+    last_ = std::move(batch->commit);
+    intake_->confirm(std::move(batch));
+  }
+  void turn_and_store() {
+    turn();
+    clock_.now_ms += kBatchAgeMs;
+    if (auto batch = due()) store(std::move(batch));
+  }
+  const store::ProducerState& state_of(size_t port) const { return ports_[port]->state; }
+
+  test::TempDir dir_;
+  FakeClock clock_;
+  LargeReplies large_;
+  RunBoard board_{store::RunMeta{}, {}};
+  std::unique_ptr<Intake> intake_;
+  Scratch scratch_;
+  std::vector<std::shared_ptr<Port>> ports_;
+  std::vector<uint32_t> settled_;
+  std::vector<uint32_t> retired_;
+  std::vector<uint32_t> poisoned_;
+  store::Commit last_;
+  size_t rows_ = 0;
+  int joined_ = 0;
+};
+
+TEST_F(IntakeTest, JoiningIsStoredAtOnce) {
+  const auto process = join(0);
+  turn();
+  auto batch = due();
+  ASSERT_TRUE(batch) << "without waiting for 50 ms";
+  ASSERT_EQ(batch->commit.producers.size(), 1u);
+  EXPECT_EQ(batch->commit.producers[0].state, "running");
+  ASSERT_TRUE(batch->commit.meta);
+  EXPECT_EQ(batch->commit.meta->state, "running");
+  EXPECT_EQ(joined_, 0);
+  store(std::move(batch));
+  EXPECT_EQ(joined_, 1);
+}
+
+TEST_F(IntakeTest, ABatchIsDueWhenItIsOldEnough) {
+  const auto process = join(0);
+  turn_and_store();
+  process->register_keys(0, 64, {"a"});
+  process->log(0, 64, {1});
+  turn();
+  EXPECT_FALSE(due());
+  EXPECT_EQ(intake_->due_ms(), clock_.now_ms + kBatchAgeMs);
+  clock_.now_ms += kBatchAgeMs - 1;
+  EXPECT_FALSE(due());
+  clock_.now_ms += 1;
+  auto batch = due();
+  ASSERT_TRUE(batch);
+  EXPECT_EQ(batch->commit.blocks.at(0).rows(), 1u);
+  EXPECT_EQ(batch->commit.producers.at(0).rings.at(0).position, process->ring(0).position());
+}
+
+TEST_F(IntakeTest, ABatchIsDueWhenARingIsHalfFull) {
+  const auto process = join(0);
+  turn_and_store();
+  process->register_keys(0, 64, {"a"});
+  while (process->ring(0).position() < process->ring(0).capacity() / 2) process->log(0, 64, {1});
+  turn();
+  EXPECT_TRUE(due());
+}
+
+TEST_F(IntakeTest, OneBatchIsAwayAtATimeAndRoomComesBackOnlyWhenItIsStored) {
+  const auto process = join(0);
+  turn_and_store();
+  process->register_keys(0, 64, {"a"});
+  size_t logged = 0;
+  while (process->log(0, 64, {1})) ++logged;
+  turn();
+  auto first = due();
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(process->write(0, make_record(record::encode_config({}, 1), 1)));
+  turn();
+  EXPECT_FALSE(due()) << "the first is not back yet";
+  store(std::move(first));
+  EXPECT_TRUE(process->log(0, 64, {1}));
+  turn_and_store();
+  EXPECT_EQ(rows_, logged + 1);
+}
+
+TEST_F(IntakeTest, AViolationPoisonsItsRingOnly) {
+  const auto process = join(0);
+  const auto other = join(1);
+  for (const auto* p : {&process, &other}) {
+    (*p)->register_keys(0, 64, {"a"});
+    (*p)->register_keys(1, 64, {"b"});
+    (*p)->log(0, 64, {1});
+  }
+  const uint64_t good = process->ring(0).position();
+  process->write(0, make_row(99, 1, 1, 1, {1}));
+  process->log(1, 64, {2});
+  turn_and_store();
+  process->log(0, 64, {3});
+  process->log(1, 64, {3});
+  other->log(0, 64, {3});
+  turn_and_store();
+  EXPECT_EQ(poisoned_, std::vector<uint32_t>{0});
+  EXPECT_THAT(state_of(0).rings[0].poisoned, HasSubstr("kind 99"));
+  EXPECT_EQ(state_of(0).rings[0].position, good);
+  EXPECT_EQ(state_of(0).rings[0].stored, 1u);
+  EXPECT_EQ(state_of(0).rings[1].stored, 2u);
+  EXPECT_EQ(state_of(1).rings[0].stored, 2u);
+  EXPECT_EQ(ports_[0]->segment->service().poisoned_rings.load(), 1u);
+  EXPECT_FALSE(intake_->is_pressed());
+}
+
+TEST_F(IntakeTest, ImpossiblePositionsPoisonTheRing) {
+  const auto process = join(0);
+  process->segment().ring_producer(2).tail.store(uint64_t{1} << 40);
+  process->segment().ring_producer(3).tail.store(13);
+  process->register_keys(0, 64, {"a"});
+  process->log(0, 64, {1});
+  turn_and_store();
+  EXPECT_EQ(poisoned_, (std::vector<uint32_t>{2, 3}));
+  EXPECT_EQ(rows_, 1u);
+}
+
+TEST_F(IntakeTest, ATruncatedSegmentIsGivenUpAndOthersGoOn) {
+  const auto process = join(0);
+  const auto other = join(1);
+  other->register_keys(0, 64, {"a"});
+  turn_and_store();
+  ASSERT_EQ(::ftruncate(ports_[0]->segment->fd(), 0), 0);
+  other->log(0, 64, {1});
+  turn_and_store();
+  turn_and_store();
+  EXPECT_THAT(state_of(0).rings[0].poisoned, HasSubstr("cut short"));
+  EXPECT_EQ(rows_, 1u);
+}
+
+TEST_F(IntakeTest, FlushIsAnsweredWhenWhatWasBeforeItIsStored) {
+  const auto process = join(0);
+  process->register_keys(0, 64, {"a"});
+  process->register_keys(1, 64, {"a"});
+  turn_and_store();
+  process->log(1, 64, {1});
+  const auto claim = process->ask(0, record::RequestKind::kFlush, Durability::kSynced);
+  turn();
+  auto batch = due();
+  ASSERT_TRUE(batch) << "a flush does not wait for 50 ms";
+  EXPECT_TRUE(batch->is_synced);
+  EXPECT_EQ(process->state_of(claim), shm::SlotState::kRequested);
+  store(std::move(batch));
+  EXPECT_EQ(process->state_of(claim), shm::SlotState::kDone);
+  EXPECT_EQ(rows_, 1u);
+}
+
+TEST_F(IntakeTest, FlushOfNothingIsAnsweredAtOnce) {
+  const auto process = join(0);
+  turn_and_store();
+  const auto claim = process->ask(0, record::RequestKind::kFlush);
+  turn();
+  EXPECT_EQ(process->state_of(claim), shm::SlotState::kDone);
+}
+
+TEST_F(IntakeTest, TheRunIsDescribedAtOnceAndNoReplyIsTooLarge) {
+  const auto process = join(0);
+  turn_and_store();
+  const auto claim = process->ask(0, record::RequestKind::kRunInfo);
+  turn();
+  EXPECT_EQ(process->state_of(claim), shm::SlotState::kDone);
+  EXPECT_FALSE(large_.take(ports_[0]->uuid, claim.slot, claim.word)) << "it fits the slot";
+}
+
+TEST_F(IntakeTest, RequestsNamingForeignSlotsAreIgnored) {
+  const auto process = join(0);
+  turn_and_store();
+  process->write(0, make_record(record::encode_request({.kind = record::RequestKind::kRunInfo,
+                                                        .slot = 12345,
+                                                        .word = 1},
+                                                       1),
+                                0, shm::kFlagRequest));
+  turn_and_store();
+  EXPECT_TRUE(poisoned_.empty());
+}
+
+TEST_F(IntakeTest, FinishSettlesAndTheSegmentStaysForOneMoreQuestion) {
+  const auto process = join(0);
+  process->register_keys(0, 64, {"a"});
+  process->log(0, 64, {1});
+  process->finish_record(0, 0);
+  const auto first = process->ask(0, record::RequestKind::kFinish);
+  turn_and_store();
+  EXPECT_EQ(process->state_of(first), shm::SlotState::kDone);
+  EXPECT_EQ(settled_, std::vector<uint32_t>{1});
+  EXPECT_TRUE(retired_.empty());
+  EXPECT_EQ(last_.producers.at(0).state, "finished");
+  EXPECT_EQ(last_.ended, std::vector<uint32_t>{1});
+  EXPECT_EQ(board_.meta().state, "finished");
+  const auto again = process->ask(0, record::RequestKind::kFinish);
+  turn_and_store();
+  EXPECT_EQ(process->state_of(again), shm::SlotState::kDone);
+  intake_->retire(1);
+  turn_and_store();
+  EXPECT_EQ(retired_, std::vector<uint32_t>{1});
+  EXPECT_TRUE(intake_->is_empty());
+}
+
+TEST_F(IntakeTest, ADeadProducerIsDrainedToItsTailsThenSettled) {
+  const auto process = join(0);
+  turn_and_store();
+  process->register_keys(0, 64, {"a"});
+  process->log(0, 64, {1});
+  process->ring(0).take_seq();
+  process->ring(0).count_drop();
+  process->log(0, 64, {1});
+  process->ring(0).take_seq();
+  process->ring(0).count_drop();
+  intake_->end(1, {.kernel = ExitInfo{0, 9}});
+  turn_and_store();
+  EXPECT_EQ(settled_, std::vector<uint32_t>{1});
+  EXPECT_EQ(retired_, std::vector<uint32_t>{1});
+  const store::ProducerState& state = last_.producers.at(0);
+  EXPECT_EQ(state.state, "crashed");
+  EXPECT_EQ(state.signal, 9);
+  EXPECT_EQ(state.rings[0].stored, 2u);
+  EXPECT_EQ(state.rings[0].dropped, 2u);
+  EXPECT_EQ(state.rings[0].missing, 0u);
+  EXPECT_EQ(state.rings[0].next_seq, 4u);
+  EXPECT_EQ(board_.meta().state, "crashed");
+}
+
+TEST_F(IntakeTest, RowsThatNobodyCountedAreMissing) {
+  const auto process = join(0);
+  process->register_keys(0, 64, {"a"});
+  process->ring(0).take_seq();
+  process->log(0, 64, {1});
+  intake_->end(1, {.exit_word = 0});
+  turn_and_store();
+  EXPECT_EQ(last_.producers.at(0).rings[0].missing, 1u);
+  EXPECT_EQ(last_.producers.at(0).state, "finished");
+}
+
+TEST_F(IntakeTest, ABarrierFiresWhenWhatIsCommittedNowIsStored) {
+  bool empty = false;
+  intake_->barrier([&] { empty = true; });
+  turn();
+  EXPECT_TRUE(empty) << "nothing to wait for";
+  const auto process = join(0);
+  process->register_keys(0, 64, {"a"});
+  process->log(0, 64, {1});
+  bool done = false;
+  intake_->barrier([&] { done = true; });
+  turn();
+  auto batch = due();
+  ASSERT_TRUE(batch);
+  EXPECT_FALSE(done);
+  store(std::move(batch));
+  EXPECT_TRUE(done);
+}
+
+TEST_F(IntakeTest, ABarrierWaitsForTheBatchThatIsAway) {
+  const auto process = join(0);
+  process->register_keys(0, 64, {"a"});
+  process->log(0, 64, {1});
+  turn();
+  auto batch = due();
+  ASSERT_TRUE(batch);
+  bool done = false;
+  intake_->barrier([&] { done = true; });
+  turn();
+  EXPECT_FALSE(done);
+  store(std::move(batch));
+  turn();
+  EXPECT_TRUE(done);
+}
+
+TEST_F(IntakeTest, AProducerWithoutASegmentIsEndedToo) {
+  store::ProducerState lost;
+  lost.producer = 9;
+  lost.state = "running";
+  lost.segment = "gone";
+  board_.adopt(lost);
+  intake_->end_without_segment(lost, {});
+  turn_and_store();
+  EXPECT_EQ(last_.producers.at(0).state, "crashed");
+  EXPECT_EQ(board_.producer(9)->state, "crashed");
+}
+
+TEST_F(IntakeTest, ARestartGoesOnBehindWhatIsStored) {
+  const auto process = join(0);
+  process->register_keys(0, 64, {"a"});
+  process->log(0, 64, {1});
+  turn_and_store();
+  const store::ProducerState stored = last_.producers.at(0);
+  const store::KeySet keys{1, {{"a", store::ColumnType::kFloat64}}};
+  const auto consumed = process->ask(0, record::RequestKind::kFlush);
+  turn();  // the old service answers nothing and dies: nothing of this is stored
+  process->log(0, 64, {2});
+
+  RunBoard board(store::RunMeta{}, {stored});
+  Intake next({}, board, {keys}, nullptr, large_, clock_, {});
+  auto fd = shm::open_file(ports_[0]->path, O_RDWR);
+  ASSERT_THAT(fd, IsOk());
+  auto port = open_port(std::move(*fd), ports_[0]->path, stored);
+  ASSERT_THAT(port, IsOk());
+  next.add(*port, {});
+  next.turn(scratch_);
+  clock_.now_ms += kBatchAgeMs;
+  auto batch = next.take_due(clock_.now_ms);
+  ASSERT_TRUE(batch);
+  ASSERT_EQ(batch->commit.blocks.size(), 1u);
+  EXPECT_EQ(batch->commit.blocks[0].seq, std::vector<uint64_t>{1});
+  EXPECT_EQ(batch->commit.producers.at(0).rings[0].stored, 2u);
+  static_cast<void>(consumed);
+}
+
+TEST_F(IntakeTest, RequestsBeforeTheStoredPositionFailAfterARestart) {
+  const auto process = join(0);
+  const auto before = process->ask(0, record::RequestKind::kFlush, Durability::kSent);
+  const uint64_t position = process->ring(0).position();
+  const auto behind = process->ask(0, record::RequestKind::kFlush);
+  auto uncommitted = process->mailbox().claim();
+  ASSERT_THAT(uncommitted, IsOk());
+  std::vector<store::RingState> rings(1);
+  rings[0].position = position;
+  fail_consumed_requests(*ports_[0]->segment, rings);
+  EXPECT_EQ(process->state_of(before), shm::SlotState::kFailed);
+  EXPECT_EQ(process->state_of(behind), shm::SlotState::kRequested);
+  EXPECT_EQ(process->state_of(*uncommitted), shm::SlotState::kRequested);
+}
+
+}  // namespace
+}  // namespace ringlog::service

@@ -1,0 +1,77 @@
+// Names of runs and projects, and small things that are named by us.
+
+#include "daemon/names.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "daemon/limits.h"
+#include "daemon/sink.h"
+#include "daemon_fixture.h"
+
+namespace ringlog::service {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Names, RunIdsBecomeFolders) {
+  for (const char* good : {"a", "v98m9h5b", "run 1", "größe", "a.b", "...", "x%20y"}) {
+    EXPECT_THAT(check_run_id(good), IsOk()) << good;
+  }
+  EXPECT_THAT(check_run_id(std::string(kNameSizeMax, 'x')), IsOk());
+  EXPECT_THAT(check_run_id(std::string(kNameSizeMax + 1, 'x')), FailsWith(Code::kInvalidArgument));
+  for (const char* bad : {"", ".", "..", "a/b", "a:b", "a;b", "a,b", "a#b", "a?b", "a\\b", "a'b",
+                          "a\nb", "a\x7f", "\xff"}) {
+    EXPECT_THAT(check_run_id(bad), FailsWith(Code::kInvalidArgument, HasSubstr("run_id"))) << bad;
+  }
+}
+
+TEST(Names, ProjectsHaveTheirOwnRules) {
+  EXPECT_THAT(check_project("it's, a project;"), IsOk());
+  for (const char* bad : {"", "..", "a/b", "a\\b", "a#b", "a?b", "a%b", "a:b", "a\tb"}) {
+    EXPECT_THAT(check_project(bad), FailsWith(Code::kInvalidArgument, HasSubstr("project"))) << bad;
+  }
+}
+
+TEST(Names, RootsAreAbsolute) {
+  EXPECT_THAT(check_root("/a/b"), IsOk());
+  EXPECT_THAT(check_root("a/b"), FailsWith(Code::kInvalidArgument, HasSubstr("absolute")));
+  EXPECT_THAT(check_root(""), FailsWith(Code::kInvalidArgument));
+}
+
+TEST(Names, NewRunIdsAreEightCharactersAndValid) {
+  std::set<std::string> ids;
+  for (int i = 0; i < 1000; ++i) {
+    const std::string id = new_run_id();
+    EXPECT_EQ(id.size(), 8u);
+    EXPECT_EQ(id.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789"), std::string::npos);
+    EXPECT_TRUE(ids.insert(id).second);
+  }
+}
+
+TEST(Names, HashesNeverChange) {
+  EXPECT_EQ(stable_hash(""), 0xcbf29ce484222325u);
+  EXPECT_EQ(stable_hash("/dev/shm/x"), stable_hash("/dev/shm/x"));
+  EXPECT_NE(stable_hash("/dev/shm/x"), stable_hash("/dev/shm/y"));
+}
+
+TEST(Sinks, AreKnownByTheirScheme) {
+  EXPECT_THAT(check_sink("jsonl+file:///tmp/x.jsonl"), IsOk());
+  EXPECT_THAT(check_sink("jsonl+file://x.jsonl"), FailsWith(Code::kInvalidArgument));
+  EXPECT_THAT(check_sink("carrier+pigeon://user:secret@coop/1"),
+              FailsWith(Code::kInvalidArgument,
+                        ::testing::AllOf(HasSubstr("carrier+pigeon://coop/1"),
+                                         HasSubstr("jsonl+file://"),
+                                         ::testing::Not(HasSubstr("secret")))));
+}
+
+TEST(Sinks, AreShownWithoutCredentials) {
+  EXPECT_EQ(without_credentials("a+https://user:pw@host:1/p?q=@x"), "a+https://host:1/p?q=@x");
+  EXPECT_EQ(without_credentials("a+https://host/p@q"), "a+https://host/p@q");
+  EXPECT_EQ(without_credentials("a://u:p@w@host"), "a://host");
+  EXPECT_EQ(without_credentials("no url"), "no url");
+}
+
+}  // namespace
+}  // namespace ringlog::service

@@ -1,0 +1,129 @@
+// What a service finds in its segment folder, and in its runtime directory.
+
+#include "daemon/recovery.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "daemon/runtime_dir.h"
+#include "daemon_fixture.h"
+
+namespace ringlog::service {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string make_segment(const std::string& dir, uint32_t producer) {
+  shm::SegmentSpec spec;
+  spec.run_id = "run";
+  spec.project = "project";
+  spec.root = "/root";
+  spec.producer_id = producer;
+  spec.rank = 3;
+  spec.attempt = 2;
+  spec.worker = 1;
+  spec.pid = 42;
+  spec.pid_start = 4242;
+  auto created = shm::create_segment(dir, spec);
+  EXPECT_THAT(created, IsOk());
+  return dir + "/" + created->name;
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream(path) << text;
+}
+
+TEST(FindSegments, FindsWholeOnesAndPutsTheOthersAside) {
+  const test::TempDir dir;
+  const std::string good = make_segment(dir.path(), 7);
+  const std::string cut = make_segment(dir.path(), 8);
+  ASSERT_EQ(::truncate(cut.c_str(), 8192), 0);
+  write_file(dir.file("text.seg"), "not a segment");
+  write_file(dir.file("half.seg.new"), "half made");
+  write_file(dir.file("other"), "left alone");
+  auto found = find_segments(dir.path());
+  ASSERT_THAT(found, IsOk());
+  ASSERT_EQ(found->size(), 1u);
+  EXPECT_EQ(found->at(0).path, good);
+  EXPECT_TRUE(std::filesystem::exists(cut + ".bad"));
+  EXPECT_TRUE(std::filesystem::exists(dir.file("text.seg.bad")));
+  EXPECT_FALSE(std::filesystem::exists(dir.file("half.seg.new")));
+  EXPECT_TRUE(std::filesystem::exists(dir.file("other")));
+}
+
+TEST(FindSegments, NeedsTheFolder) {
+  EXPECT_THAT(find_segments("/nonexistent/folder"), FailsWith(Code::kNotFound));
+}
+
+TEST(FindSegments, OtherLayoutsAreNotTouched) {
+  const test::TempDir dir;
+  const std::string path = make_segment(dir.path(), 7);
+  auto fd = shm::open_file(path, O_RDWR);
+  ASSERT_THAT(fd, IsOk());
+  const uint16_t major = shm::kLayoutMajor + 1;
+  ASSERT_EQ(::pwrite(fd->get(), &major, sizeof major, offsetof(shm::SegmentHeader, layout_major)),
+            ssize_t{sizeof major});
+  EXPECT_THAT(read_segment(std::move(*fd), path), FailsWith(Code::kVersion));
+}
+
+TEST(StateOf, TakesEverythingFromTheHeader) {
+  const test::TempDir dir;
+  make_segment(dir.path(), 7);
+  auto found = find_segments(dir.path());
+  ASSERT_THAT(found, IsOk());
+  const store::ProducerState state = state_of(found->at(0).header);
+  EXPECT_EQ(state.producer, 7u);
+  EXPECT_EQ(state.rank, 3);
+  EXPECT_EQ(state.attempt, 2);
+  EXPECT_EQ(state.worker, 1u);
+  EXPECT_EQ(state.pid, 42);
+  EXPECT_EQ(state.pid_start, 4242u);
+  EXPECT_EQ(state.state, "running");
+  EXPECT_EQ(state.segment, shm::header_text(found->at(0).header.uuid));
+}
+
+TEST(RuntimeDirTest, OneServiceAtATime) {
+  const test::TempDir dir;
+  const std::string path = dir.file("a/b/runtime");
+  auto first = claim_runtime_dir(path);
+  ASSERT_THAT(first, IsOk());
+  ASSERT_TRUE(*first);
+  // Somebody listens, so the second does not wait for the first to leave.
+  write_file(path + "/service.sock", "");
+  auto second = claim_runtime_dir(path);
+  ASSERT_THAT(second, IsOk());
+  EXPECT_FALSE(*second);
+  first->reset();
+  auto third = claim_runtime_dir(path);
+  ASSERT_THAT(third, IsOk());
+  EXPECT_TRUE(*third);
+}
+
+TEST(RuntimeDirTest, SegmentsAreOnTmpfsOrTheReasonIsSaid) {
+  const test::TempDir dir;
+  auto place = claim_runtime_dir(dir.file("runtime"));
+  ASSERT_THAT(place, IsOk());
+  ASSERT_TRUE(*place);
+  EXPECT_NE(shm::is_tmpfs((*place)->segment_dir), !(*place)->notice.empty());
+  struct stat info {};
+  ASSERT_EQ(::stat((*place)->segment_dir.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+  if ((*place)->segment_dir.find(dir.path()) != 0) {
+    std::filesystem::remove_all((*place)->segment_dir);
+  }
+}
+
+TEST(RuntimeDirTest, AnOpenFolderIsRefusedWithTheWayToMendIt) {
+  const test::TempDir dir;
+  ASSERT_EQ(::chmod(dir.path().c_str(), 0755), 0);
+  EXPECT_THAT(claim_runtime_dir(dir.path()),
+              FailsWith(Code::kPermission, HasSubstr("chmod 0700 " + dir.path())));
+}
+
+}  // namespace
+}  // namespace ringlog::service

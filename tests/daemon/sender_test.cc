@@ -1,0 +1,289 @@
+// The Sender's watermark and patience, and the file sink.
+
+#include "daemon/sender.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "daemon/file_sink.h"
+#include "daemon/limits.h"
+#include "daemon_fixture.h"
+#include "row_store.h"
+#include "seed.h"
+
+namespace ringlog::service {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A destination in memory that can be told to fail.  The rows outlive the sink, as a server would.
+struct Destination {
+  std::vector<uint64_t> rows;
+  int failures = 0;       // of the next sends
+  bool is_refusing = false;
+  int open_failures = 0;
+  int sends = 0;
+  int64_t retry_after_ms = 0;
+};
+
+class MemorySink final : public Sink {
+ public:
+  explicit MemorySink(Destination& to) : to_(to) {}
+  Status open(const std::string&) override {
+    if (to_.open_failures > 0) {
+      --to_.open_failures;
+      return Error{Code::kIo, "not now"};
+    }
+    return Done{};
+  }
+  size_t add(const store::RowView& row) override {
+    batch_.push_back(row.bits(0));
+    return batch_.size() * 8;
+  }
+  SendResult send() override {
+    ++to_.sends;
+    if (to_.is_refusing) return {SendResult::Kind::kRefused, 0, "never"};
+    if (to_.failures > 0) {
+      --to_.failures;
+      return {SendResult::Kind::kRetry, to_.retry_after_ms, "not now"};
+    }
+    to_.rows.insert(to_.rows.end(), batch_.begin(), batch_.end());
+    return {};
+  }
+  std::string cursor() const override { return std::to_string(to_.rows.size()); }
+  void clear() override { batch_.clear(); }
+
+ private:
+  Destination& to_;
+  std::vector<uint64_t> batch_;
+};
+
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+class SenderTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Sender> make_sender() {
+    return std::make_unique<Sender>("mem://u:p@x", std::make_unique<MemorySink>(to_), *run_.store,
+                                    clock_, 1);
+  }
+  // Lets it work until it sleeps for good, the clock following its wishes.
+  void exhaust(Sender& sender) {
+    for (int i = 0; i < 10'000; ++i) {
+      const int64_t next = sender.step();
+      if (next == kNever) return;
+      clock_.now_ms = std::max(clock_.now_ms, next);
+    }
+    FAIL() << "the sender never comes to rest";
+  }
+  void expect_all_sent() {
+    ASSERT_EQ(to_.rows.size(), run_.next_seq);
+    for (uint64_t i = 0; i < to_.rows.size(); ++i) ASSERT_EQ(to_.rows[i], i);
+  }
+
+  test::TempDir dir_;
+  RowStore run_{dir_.file("run")};
+  Destination to_;
+  FakeClock clock_;
+};
+
+TEST_F(SenderTest, SendsWhatIsStoredOnceAndThenRests) {
+  run_.add(100);
+  const auto sender = make_sender();
+  exhaust(*sender);
+  expect_all_sent();
+  EXPECT_TRUE(sender->is_idle());
+  EXPECT_EQ(to_.sends, 1);
+  run_.add(50);
+  EXPECT_EQ(sender->step(), kNever) << "not before it is told";
+  sender->wake();
+  exhaust(*sender);
+  expect_all_sent();
+  EXPECT_EQ(sender->status().sent_rows, 150u);
+  EXPECT_EQ(sender->status().url, "mem://x");
+  EXPECT_EQ(sender->status().state, "good");
+}
+
+TEST_F(SenderTest, SendsInBatches) {
+  run_.add(3 * kSinkBatchRows + 5);
+  const auto sender = make_sender();
+  exhaust(*sender);
+  expect_all_sent();
+  EXPECT_EQ(to_.sends, 4);
+}
+
+TEST_F(SenderTest, ANewSenderGoesOnAtTheWatermark) {
+  run_.add(100);
+  exhaust(*make_sender());
+  run_.add(100);
+  exhaust(*make_sender());
+  expect_all_sent();
+}
+
+TEST_F(SenderTest, RowsThatTheStoreMergesLaterAreNotSentTwice) {
+  for (int i = 0; i < 30; ++i) {
+    run_.add(10);
+    exhaust(*make_sender());
+  }
+  ASSERT_THAT(run_.store->write(store::Commit{.ended = {1}}, false), IsOk());
+  exhaust(*make_sender());
+  expect_all_sent();
+}
+
+TEST_F(SenderTest, AFailingSinkIsTriedAgainLaterAndLater) {
+  run_.add(10);
+  to_.failures = 12;
+  const auto sender = make_sender();
+  int64_t longest = 0;
+  while (to_.failures > 0) {
+    const int64_t before = clock_.now_ms;
+    const int64_t next = sender->step();
+    ASSERT_GT(next, before);
+    EXPECT_EQ(sender->status().state, "retrying");
+    EXPECT_EQ(sender->status().last_error, "not now");
+    EXPECT_FALSE(sender->is_idle());
+    longest = std::max(longest, next - before);
+    EXPECT_LE(next - before, kSinkRetryMaxMs * 3 / 2);
+    EXPECT_EQ(sender->step(), next) << "not earlier";
+    clock_.now_ms = next;
+  }
+  EXPECT_GE(longest, kSinkRetryMaxMs / 2);
+  exhaust(*sender);
+  expect_all_sent();
+}
+
+TEST_F(SenderTest, TheOtherSidesWishToWaitIsHeard) {
+  run_.add(10);
+  to_.failures = 1;
+  to_.retry_after_ms = 1'000'000;
+  const auto sender = make_sender();
+  EXPECT_EQ(sender->step(), clock_.now_ms + 1'000'000);
+}
+
+TEST_F(SenderTest, ASinkThatCannotBeOpenedIsTriedAgain) {
+  run_.add(10);
+  to_.open_failures = 3;
+  exhaust(*make_sender());
+  expect_all_sent();
+}
+
+TEST_F(SenderTest, ARefusalIsFinal) {
+  run_.add(10);
+  to_.is_refusing = true;
+  const auto sender = make_sender();
+  EXPECT_EQ(sender->step(), kNever);
+  sender->wake();
+  EXPECT_EQ(sender->step(), kNever);
+  EXPECT_TRUE(sender->is_idle());
+  EXPECT_EQ(sender->status().state, "refused");
+  EXPECT_EQ(to_.sends, 1);
+}
+
+TEST_F(SenderTest, AnyFailuresAndRestartsSendEveryRowOnce) {
+  const uint64_t seed = test::seed();
+  SCOPED_TRACE(test::seed_text(seed));
+  test::Random random(seed);
+  auto sender = make_sender();
+  for (int i = 0; i < 300; ++i) {
+    if (random.one_in(3)) run_.add(random.between(1, 500));
+    if (random.one_in(5)) to_.failures = static_cast<int>(random.below(3));
+    if (random.one_in(10)) sender = make_sender();
+    sender->wake();
+    clock_.now_ms += static_cast<int64_t>(random.below(2000));
+    sender->step();
+  }
+  to_.failures = 0;
+  sender->wake();
+  exhaust(*sender);
+  expect_all_sent();
+}
+
+class FileSinkTest : public SenderTest {
+ protected:
+  void send() {
+    auto sink = make_sink("jsonl+file://" + path_);
+    ASSERT_THAT(sink, IsOk());
+    Sender sender("jsonl+file://" + path_, std::move(*sink), *run_.store, clock_, 1);
+    exhaust(sender);
+    state_ = sender.status().state;
+    error_ = sender.status().last_error;
+  }
+  std::string text() const {
+    std::stringstream all;
+    all << std::ifstream(path_).rdbuf();
+    return all.str();
+  }
+  size_t lines() const {
+    const std::string all = text();
+    return static_cast<size_t>(std::count(all.begin(), all.end(), '\n'));
+  }
+
+  const std::string path_ = dir_.file("out.jsonl");
+  std::string state_;
+  std::string error_;
+};
+
+TEST_F(FileSinkTest, WritesRowsAsJsonLines) {
+  run_.add(2);
+  send();
+  EXPECT_EQ(text(),
+            "{\"_rank\":0,\"_attempt\":0,\"_seq\":0,\"_step\":0,\"_timestamp\":0.0,\"a\":0}\n"
+            "{\"_rank\":0,\"_attempt\":0,\"_seq\":1,\"_step\":1,\"_timestamp\":0.000000001,"
+            "\"a\":1}\n");
+}
+
+TEST_F(FileSinkTest, CutsOffWhatWasNeverAcknowledged) {
+  run_.add(10);
+  send();
+  const std::string good = text();
+  std::ofstream(path_, std::ios::app) << "{\"_rank\":0,\"half a li";
+  run_.add(5);
+  send();
+  EXPECT_EQ(text().substr(0, good.size()), good);
+  EXPECT_EQ(lines(), 15u);
+  EXPECT_EQ(text().find("half"), std::string::npos);
+}
+
+// The service is killed between the first write to the file and its watermark in the store.
+TEST_F(FileSinkTest, TheVeryFirstBatchIsCutOffToo) {
+  std::ofstream(path_) << "of another run\n";
+  Sender first("jsonl+file://" + path_, std::make_unique<FileSink>(path_), *run_.store, clock_, 1);
+  exhaust(first);
+  std::ofstream(path_, std::ios::app) << "{\"_rank\":0}\n";
+  run_.add(3);
+  send();
+  EXPECT_EQ(lines(), 4u);
+}
+
+TEST_F(FileSinkTest, BeginsBehindWhatIsThere) {
+  std::ofstream(path_) << "of another run\n";
+  run_.add(3);
+  send();
+  EXPECT_EQ(lines(), 4u);
+  EXPECT_THAT(text(), HasSubstr("of another run\n"));
+}
+
+TEST_F(FileSinkTest, AFileThatLostRowsIsRefused) {
+  run_.add(10);
+  send();
+  std::filesystem::resize_file(path_, 5);
+  run_.add(1);
+  send();
+  EXPECT_EQ(state_, "refused");
+  EXPECT_THAT(error_, HasSubstr("has 5 bytes"));
+}
+
+TEST_F(FileSinkTest, AFolderThatIsNotThereIsRefusedWithItsName) {
+  run_.add(1);
+  auto sink = make_sink("jsonl+file:///nonexistent/x.jsonl");
+  ASSERT_THAT(sink, IsOk());
+  Sender sender("jsonl+file:///nonexistent/x.jsonl", std::move(*sink), *run_.store, clock_, 1);
+  EXPECT_EQ(sender.step(), kNever);
+  EXPECT_THAT(sender.status().last_error, HasSubstr("/nonexistent/x.jsonl"));
+}
+
+}  // namespace
+}  // namespace ringlog::service

@@ -1,0 +1,473 @@
+// The whole service in this process, asked over its real socket.
+
+#include "daemon/service.h"
+
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <future>
+#include <thread>
+
+#include "daemon/limits.h"
+#include "daemon_fixture.h"
+#include "schema/control.capnp.h"
+#include "store/reader.h"
+#include "watchdog.h"
+
+namespace ringlog::service {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A connection as a client has one, but without a client's care.
+class Connection {
+ public:
+  explicit Connection(const std::string& runtime_dir) {
+    auto dir = shm::open_file(runtime_dir, O_PATH | O_DIRECTORY);
+    if (!dir) throw std::runtime_error(dir.error().message);
+    fd_ = shm::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = "/proc/self/fd/" + std::to_string(dir->get()) + "/service.sock";
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    if (::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      throw std::runtime_error("connect");
+    }
+  }
+
+  // Sends the request that `fill` makes; `fds` beside it.
+  template <typename Fill>
+  void send(Fill fill, const std::vector<int>& fds = {},
+            uint32_t version = schema::PROTOCOL_VERSION) {
+    capnp::MallocMessageBuilder message;
+    auto request = message.initRoot<schema::ControlRequest>();
+    request.setVersion(version);
+    fill(request);
+    const auto words = capnp::messageToFlatArray(message);
+    const auto bytes = words.asBytes();
+    send_bytes({bytes.begin(), bytes.size()}, fds);
+  }
+  void send_bytes(std::span<const unsigned char> bytes, const std::vector<int>& fds = {}) {
+    iovec part{const_cast<unsigned char*>(bytes.data()), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(4 * sizeof(int))> control{};
+    if (!fds.empty()) {
+      message.msg_control = control.data();
+      message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+      cmsghdr* header = CMSG_FIRSTHDR(&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+      std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
+    }
+    // A service that closed the connection is seen by the receiver.
+    static_cast<void>(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL));
+  }
+  // One reply; false when the service closed the connection.
+  bool receive() {
+    fds_.clear();
+    std::vector<unsigned char> bytes;
+    while (bytes.size() < 8 || bytes.size() < 8 + 8 * segment_words(bytes)) {
+      std::array<unsigned char, 4096> part{};
+      iovec into{part.data(), part.size()};
+      alignas(cmsghdr) std::array<char, CMSG_SPACE(4 * sizeof(int))> control{};
+      msghdr message{};
+      message.msg_iov = &into;
+      message.msg_iovlen = 1;
+      message.msg_control = control.data();
+      message.msg_controllen = control.size();
+      const ssize_t n = ::recvmsg(fd_.get(), &message, MSG_CMSG_CLOEXEC);
+      if (n <= 0) return false;
+      for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+        const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; ++i) {
+          int fd = -1;
+          std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+          fds_.emplace_back(fd);
+        }
+      }
+      bytes.insert(bytes.end(), part.begin(), part.begin() + n);
+    }
+    words_ = kj::heapArray<capnp::word>(bytes.size() / 8);
+    std::memcpy(words_.begin(), bytes.data(), words_.size() * 8);
+    reader_ = std::make_unique<capnp::FlatArrayMessageReader>(words_.asPtr());
+    return true;
+  }
+  template <typename Fill>
+  schema::ControlReply::Reader ask(Fill fill, const std::vector<int>& fds = {}) {
+    send(fill, fds);
+    EXPECT_TRUE(receive()) << "the service closed the connection";
+    return reply();
+  }
+  schema::ControlReply::Reader reply() { return reader_->getRoot<schema::ControlReply>(); }
+  std::string error() {
+    return reply().isError() ? reply().getError().getMessage().cStr() : "no error";
+  }
+  std::vector<shm::Fd> take_fds() { return std::move(fds_); }
+
+ private:
+  static size_t segment_words(const std::vector<unsigned char>& bytes) {
+    uint32_t words = 0;
+    std::memcpy(&words, bytes.data() + 4, sizeof words);
+    return words;
+  }
+  shm::Fd fd_;
+  kj::Array<capnp::word> words_;
+  std::unique_ptr<capnp::FlatArrayMessageReader> reader_;
+  std::vector<shm::Fd> fds_;
+};
+
+class ServiceTest : public ::testing::Test {
+ protected:
+  ServiceTest() { start(); }
+  ~ServiceTest() override { stop(); }
+
+  void start(ServiceConfig config = {}) {
+    std::promise<void> ready;
+    thread_ = std::thread([this, config, &ready] {
+      auto place = claim_runtime_dir(runtime_);
+      ASSERT_THAT(place, IsOk());
+      ASSERT_TRUE(*place);
+      auto service = Service::start(**place, config);
+      ASSERT_THAT(service, IsOk());
+      service_ = service->get();
+      ready.set_value();
+      (*service)->run();
+    });
+    ready.get_future().wait();
+  }
+  void stop() {
+    if (!thread_.joinable()) return;
+    service_->stop();
+    thread_.join();
+  }
+  void describe(schema::ControlRequest::Builder request, const std::string& run_id) {
+    auto spec = request.initInformInit();
+    spec.setRunId(run_id.c_str());
+    spec.setProject("project");
+    spec.setRoot(root_.c_str());
+    auto producer = spec.initProducer();
+    producer.setRank(-1);
+    producer.setAttempt(-1);
+    producer.setRingBytes(shm::kRingBytesMin);
+  }
+  std::unique_ptr<Producer> join(Connection& connection, const std::string& run_id) {
+    auto reply = connection.ask([&](auto request) { describe(request, run_id); });
+    EXPECT_TRUE(reply.isAttached()) << connection.error();
+    auto fds = connection.take_fds();
+    EXPECT_EQ(fds.size(), 2u);
+    return std::make_unique<Producer>(std::move(fds.at(0)));
+  }
+  std::vector<store::LedgerEntry> ledger(const std::string& run_id) {
+    auto reader = store::RunReader::open(root_ + "/project/" + run_id);
+    EXPECT_THAT(reader, IsOk());
+    auto entries = (*reader)->ledger();
+    EXPECT_THAT(entries, IsOk());
+    return *entries;
+  }
+  // Waits until everything is stored, by asking for it.
+  schema::ControlReply::Reader barrier(Connection& connection, const std::string& run_id) {
+    return connection.ask([&](auto request) {
+      auto query = request.initQuery();
+      query.setRunId(run_id.c_str());
+      query.setBarrier(true);
+    });
+  }
+  bool is_well() {
+    Connection connection(runtime_);
+    return connection.ask([](auto request) { request.setStatus(); }).isStatus();
+  }
+
+  const test::Watchdog watchdog_;
+  test::TempDir dir_{"/dev/shm"};
+  const std::string runtime_ = dir_.file("runtime");
+  const std::string root_ = dir_.file("runs");
+  std::thread thread_;
+  Service* service_ = nullptr;
+};
+
+TEST_F(ServiceTest, SaysHowItIs) {
+  Connection connection(runtime_);
+  auto status = connection.ask([](auto request) { request.setStatus(); }).getStatus();
+  EXPECT_EQ(status.getPid(), ::getpid());
+  EXPECT_GT(status.getEpoch(), 0u);
+  EXPECT_EQ(status.getRuns().size(), 0u);
+  EXPECT_THAT(status.getLog().cStr(), HasSubstr(runtime_));
+}
+
+TEST_F(ServiceTest, RowsGoAllTheWay) {
+  Connection connection(runtime_);
+  auto process = join(connection, "run");
+  process->register_keys(0, 64, {"a", "b"});
+  for (uint64_t i = 0; i < 1000; ++i) ASSERT_TRUE(process->log(0, 64, {i, i}));
+  process->finish_record(0, 0);
+  const auto claim = process->ask(0, record::RequestKind::kFinish);
+  process->ring(0).ring();
+  auto box = process->mailbox();
+  ASSERT_THAT(box.wait(claim, std::chrono::hours(1), [] { return true; }), IsOk());
+  const auto entries = ledger("run");
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_TRUE(entries[0].ok());
+  EXPECT_EQ(entries[0].stored, 1000u);
+  EXPECT_EQ(entries[0].producer.state, "finished");
+  EXPECT_EQ(process->segment().service().stored_rows.load(), 1000u);
+  EXPECT_EQ(process->segment().service().synced_rows.load(), 1000u);
+}
+
+TEST_F(ServiceTest, ABarrierSeesWhatWasCommittedBefore) {
+  Connection connection(runtime_);
+  auto process = join(connection, "run");
+  process->register_keys(0, 64, {"a"});
+  for (uint64_t i = 0; i < 10; ++i) process->log(0, 64, {i});
+  auto runs = barrier(connection, "run").getQuery();
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_STREQ(runs[0].getState().cStr(), "running");
+  ASSERT_EQ(runs[0].getProducers().size(), 1u);
+  EXPECT_EQ(runs[0].getProducers()[0].getStored(), 10u);
+  EXPECT_EQ(ledger("run").at(0).stored, 10u);
+}
+
+TEST_F(ServiceTest, ARunIdIsChosenWhenThereIsNone) {
+  Connection connection(runtime_);
+  auto reply = connection.ask([&](auto request) { describe(request, ""); });
+  ASSERT_TRUE(reply.isAttached());
+  EXPECT_EQ(reply.getAttached().getRunId().size(), 8u);
+  EXPECT_TRUE(std::filesystem::exists(std::string(reply.getAttached().getDir().cStr()) + "/files"));
+}
+
+TEST_F(ServiceTest, ProcessesOfOneRunGetRanks) {
+  Connection first(runtime_);
+  Connection second(runtime_);
+  EXPECT_EQ(join(first, "run")->segment().header().rank, 0);
+  EXPECT_EQ(join(second, "run")->segment().header().rank, 1);
+}
+
+TEST_F(ServiceTest, StopReachesEverySegmentAlsoLaterOnes) {
+  Connection connection(runtime_);
+  auto process = join(connection, "run");
+  EXPECT_EQ(process->segment().service().stop_requested.load(), 0u);
+  EXPECT_TRUE(connection.ask([](auto request) { request.setStop("run"); }).isOk());
+  EXPECT_EQ(process->segment().service().stop_requested.load(), 1u);
+  EXPECT_EQ(join(connection, "run")->segment().service().stop_requested.load(), 1u);
+  connection.ask([](auto request) { request.setStop("other"); });
+  EXPECT_EQ(connection.reply().getError().getCode(), schema::ControlError::Code::UNKNOWN_RUN);
+}
+
+TEST_F(ServiceTest, WhatCannotBeIsRefusedWithTheReason) {
+  Connection connection(runtime_);
+  connection.ask([&](auto request) { describe(request, "a/b"); });
+  EXPECT_THAT(connection.error(), HasSubstr("run_id"));
+  connection.ask([&](auto request) {
+    describe(request, "run");
+    request.getInformInit().setRoot("relative");
+  });
+  EXPECT_THAT(connection.error(), HasSubstr("absolute"));
+  connection.ask([&](auto request) {
+    describe(request, "run");
+    request.getInformInit().initSinks(1).set(0, "pigeon://coop");
+  });
+  EXPECT_THAT(connection.error(), HasSubstr("pigeon://coop"));
+  connection.ask([&](auto request) {
+    describe(request, "run");
+    request.getInformInit().getProducer().setRingBytes(12345);
+  });
+  EXPECT_THAT(connection.error(), HasSubstr("12345"));
+  connection.ask([&](auto request) {
+    describe(request, "run");
+    request.getInformInit().setRoot("/proc/nowhere");
+  });
+  EXPECT_THAT(connection.error(), HasSubstr("/proc/nowhere"));
+  connection.ask([&](auto request) { request.initAttach().setRunId("nobody"); });
+  EXPECT_THAT(connection.error(), HasSubstr("nobody"));
+  EXPECT_TRUE(is_well());
+}
+
+TEST_F(ServiceTest, AnotherVersionIsRefusedAndBothAreNamed) {
+  Connection connection(runtime_);
+  connection.send([](auto request) { request.setStatus(); }, {}, 999);
+  ASSERT_TRUE(connection.receive());
+  EXPECT_EQ(connection.reply().getError().getCode(), schema::ControlError::Code::VERSION);
+  EXPECT_THAT(connection.error(), HasSubstr("999"));
+  EXPECT_THAT(connection.error(), HasSubstr("version 1"));
+  EXPECT_TRUE(is_well());
+}
+
+TEST_F(ServiceTest, GarbageClosesItsConnectionOnly) {
+  Connection good(runtime_);
+  auto process = join(good, "run");
+  for (unsigned char byte = 0; byte < 255; byte = static_cast<unsigned char>(byte + 17)) {
+    Connection bad(runtime_);
+    bad.send_bytes(std::vector<unsigned char>(64, byte));
+    EXPECT_FALSE(bad.receive()) << int{byte};
+  }
+  EXPECT_TRUE(good.ask([](auto request) { request.setInformStart("run"); }).isOk());
+}
+
+TEST_F(ServiceTest, AMessageThatIsTooLargeClosesItsConnectionOnly) {
+  Connection bad(runtime_);
+  const uint32_t header[2] = {0, static_cast<uint32_t>(kRequestBytesMax / 8 + 1)};
+  bad.send_bytes({reinterpret_cast<const unsigned char*>(header), sizeof header});
+  EXPECT_FALSE(bad.receive());
+  EXPECT_TRUE(is_well());
+}
+
+TEST_F(ServiceTest, AHalfSentMessageHarmsNobody) {
+  Connection half(runtime_);
+  half.send_bytes(std::vector<unsigned char>{0, 0, 0});
+  EXPECT_TRUE(is_well());
+}
+
+TEST_F(ServiceTest, LargeRecordsTravelBesideTheRing) {
+  Connection connection(runtime_);
+  auto process = join(connection, "run");
+  const std::string text(200'000, 'x');
+  const auto words = record::encode_free_row(0, 1, std::array{Item{"t", Value(text)}});
+  auto file = shm::create_memfd("record");
+  ASSERT_THAT(file, IsOk());
+  ASSERT_THAT(shm::write_all(file->get(), record::as_bytes(words), "record"), IsOk());
+  const auto upload = [&](uint64_t size) {
+    return connection.ask(
+        [&](auto request) {
+          auto blob = request.initBlob();
+          blob.setRunId("run");
+          blob.setProducer(1);
+          blob.setId(5);
+          blob.setSize(size);
+        },
+        {file->get()});
+  };
+  EXPECT_TRUE(upload(words.size() * 8 + 8).isError()) << "another size than the file's";
+  EXPECT_TRUE(upload(words.size() * 8).isOk()) << connection.error();
+  process->write(0, make_record(record::encode_blob(5, words.size() * 8, 1),
+                                process->ring(0).take_seq(), shm::kFlagRow | shm::kFlagBlob));
+  barrier(connection, "run");
+  auto reader = store::RunReader::open(root_ + "/project/run");
+  ASSERT_THAT(reader, IsOk());
+  size_t size = 0;
+  ASSERT_THAT((*reader)->for_each_row({},
+                                      [&](const store::RowView& row) {
+                                        size = row.bytes(0).size();
+                                        return true;
+                                      }),
+              IsOk());
+  EXPECT_GT(size, text.size());
+}
+
+TEST_F(ServiceTest, LargeRepliesAreFetchedOverTheSocket) {
+  Connection connection(runtime_);
+  auto process = join(connection, "run");
+  std::vector<std::string> names;
+  for (int i = 0; i < 50; ++i) names.push_back("metric_" + std::to_string(i));
+  process->register_keys(0, 64, names);
+  process->log(0, 64, std::vector<uint64_t>(50, 0));
+  const auto claim = process->ask(0, record::RequestKind::kSummary);
+  process->ring(0).ring();
+  auto box = process->mailbox();
+  auto reply = box.wait(claim, std::chrono::hours(1), [] { return true; });
+  ASSERT_THAT(reply, IsOk());
+  ASSERT_TRUE(reply->is_large);
+  const auto fetch = [&] {
+    return connection.ask([&](auto request) {
+      auto fetched = request.initFetchReply();
+      fetched.setSlot(claim.slot);
+      fetched.setWord(claim.word);
+    });
+  };
+  ASSERT_TRUE(fetch().isOk()) << connection.error();
+  auto fds = connection.take_fds();
+  ASSERT_EQ(fds.size(), 1u);
+  auto size = shm::file_size(fds[0].get(), "reply");
+  ASSERT_THAT(size, IsOk());
+  EXPECT_GT(*size, shm::kInlineReplySizeMax);
+  EXPECT_TRUE(fetch().isError()) << "once only";
+}
+
+TEST_F(ServiceTest, ADeadProcessIsSettledBeforeABarrierAnswers) {
+  // The child only lends its identity: what it attaches is written to by this process.
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Connection connection(runtime_);
+    auto process = join(connection, "run");
+    process->register_keys(0, 64, {"a"});
+    for (uint64_t i = 0; i < 100; ++i) process->log(0, 64, {i});
+    ::kill(::getpid(), SIGKILL);
+  }
+  ::close(ends[1]);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  ::close(ends[0]);
+  Connection connection(runtime_);
+  auto runs = barrier(connection, "run").getQuery();
+  ASSERT_EQ(runs.size(), 1u);
+  const std::string state = runs[0].getState().cStr();
+  const auto entries = ledger("run");
+  EXPECT_EQ(state, "crashed");
+  EXPECT_TRUE(entries.at(0).ok());
+  EXPECT_EQ(entries.at(0).stored, 100u);
+}
+
+TEST_F(ServiceTest, TheNextServiceGoesOn) {
+  std::unique_ptr<Producer> process;
+  {
+    Connection connection(runtime_);
+    process = join(connection, "run");
+    process->register_keys(0, 64, {"a"});
+    process->log(0, 64, {1});
+  }
+  stop();
+  process->log(0, 64, {2});
+  start();
+  Connection connection(runtime_);
+  barrier(connection, "run");
+  EXPECT_EQ(ledger("run").at(0).stored, 2u);
+  EXPECT_TRUE(ledger("run").at(0).ok());
+  EXPECT_EQ(ledger("run").at(0).producer.state, "running");
+}
+
+TEST_F(ServiceTest, TeardownEndsTheProducersAndTheService) {
+  Connection connection(runtime_);
+  auto process = join(connection, "run");
+  process->register_keys(0, 64, {"a"});
+  process->log(0, 64, {1});
+  EXPECT_TRUE(connection.ask([](auto request) { request.setTeardown(0); }).isOk());
+  thread_.join();
+  EXPECT_EQ(ledger("run").at(0).stored, 1u);
+  EXPECT_EQ(ledger("run").at(0).producer.state, "killed");
+  EXPECT_EQ(ledger("run").at(0).producer.cause, "the service was torn down");
+  EXPECT_FALSE(std::filesystem::exists(runtime_ + "/service.sock"));
+  EXPECT_TRUE(std::filesystem::is_empty(runtime_ + "/segments"));
+}
+
+TEST_F(ServiceTest, ItEndsByItselfWhenThereIsNothingToDo) {
+  stop();
+  start({.idle_exit_ms = 0});
+  thread_.join();
+  EXPECT_FALSE(std::filesystem::exists(runtime_ + "/service.sock"));
+}
+
+TEST_F(ServiceTest, DetachBySocketSettles) {
+  Connection connection(runtime_);
+  auto process = join(connection, "run");
+  process->register_keys(0, 64, {"a"});
+  process->log(0, 64, {1});
+  EXPECT_TRUE(
+      connection.ask([](auto request) { request.initFinish().setExitCode(4); }).isOk());
+  EXPECT_EQ(ledger("run").at(0).producer.state, "failed");
+  EXPECT_EQ(ledger("run").at(0).producer.exit_code, 4);
+  EXPECT_EQ(ledger("run").at(0).stored, 1u);
+}
+
+}  // namespace
+}  // namespace ringlog::service
