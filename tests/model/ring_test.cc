@@ -157,6 +157,29 @@ Program waiting_producer() {
   return program;
 }
 
+// The producer counts two drops; the service reads the counters as refresh_state() in
+// daemon/port.cc.
+Program counting_producer() {
+  Program program;
+  program.set_up = set_up;
+  program.threads = {
+      {"producer",
+       [] {
+         RingWriter ring = writer();
+         ring.take_seq();  // one that was written
+         for (int drop = 0; drop < 2; ++drop) {
+           ring.take_seq();
+           ring.count_drop();
+         }
+       }},
+      {"service", [] {
+         const uint64_t attempted = g->producer.attempted_rows.load(std::memory_order_acquire);
+         const uint64_t dropped = g->producer.dropped_rows.load(std::memory_order_relaxed);
+         model::check(attempted == 0 || dropped + 1 >= attempted, "an attempt without its drop");
+       }}};
+  return program;
+}
+
 // The same program with one of its operations weakened or left out.
 template <typename Change>
 Report with(Program program, Change change) {
@@ -181,7 +204,20 @@ TEST(RingModel, ProducerThatWaitsForRoomIsAlwaysWoken) {
   EXPECT_GT(report.ends, 10u);
 }
 
+TEST(RingModel, DropsAreNeverBehindTheAttempts) {
+  const Report report = explore(counting_producer());
+  EXPECT_EQ(report.violation, "") << report.trace;
+}
+
 // A mutant is caught when the model finds what is wrong with it.
+TEST(RingMutant, AttemptsStoredRelaxed) {
+  const Report report = with(counting_producer(), [](size_t, Operation& operation) {
+    operation.order = std::memory_order_relaxed;
+    return Fate::kKeep;
+  });
+  EXPECT_EQ(report.violation, "an attempt without its drop");
+}
+
 TEST(RingMutant, TailStoredRelaxed) {
   const Report report = with(dropping_producer(), [](size_t, Operation& operation) {
     if (is(operation, Kind::kStore, &g->producer.tail)) operation.order = std::memory_order_relaxed;
