@@ -19,6 +19,9 @@ Port::Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
     const store::RingState& known = state.rings[ring];
     readers.emplace_back(segment->fd(), header.rings[ring], segment->ring_producer(ring),
                          segment->ring_consumer(ring), known.position);
+    // A service that died between its write and this left a full ring full: nothing new would ever
+    // be drained from it, so nobody else would give its room back.
+    readers.back().give_back(known.position);
     Lane lane;
     lane.producer = producer;
     lane.ring = static_cast<uint16_t>(ring);
