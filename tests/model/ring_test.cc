@@ -133,7 +133,7 @@ Program dropping_producer() {
 
 // The producer waits for room, with infinite patience.
 Program waiting_producer() {
-  constexpr uint64_t kRecords = 4;
+  constexpr uint64_t kRecords = 3;
   Program program;
   program.set_up = set_up;
   program.threads = {{"producer",
