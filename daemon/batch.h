@@ -42,8 +42,8 @@ struct Progress {
   uint64_t stored = 0;
   uint64_t dropped = 0;
   store::Cursors next_seqs;  // rows below these are in here, by lane
-  bool is_settle = false;       // its final state is here for the first time
-  bool is_last = false;         // the segment is not needed any more
+  bool is_settle = false;    // its final state is here for the first time
+  bool is_last = false;      // the segment is not needed any more
 };
 
 struct Batch {

@@ -1,9 +1,9 @@
 #pragma once
 // FileSink: rows as JSON lines in a local file, each exactly once.
 //
-// The cursor is the length of the file behind the last acknowledged batch.  A batch is synced before
-// it is acknowledged; whatever stands behind the cursor at open() was never acknowledged and is cut
-// off.  Lines are as `ringlog export --format jsonl` writes them.
+// The cursor is the length of the file behind the last acknowledged batch.  A batch is synced
+// before it is acknowledged; whatever stands behind the cursor at open() was never acknowledged and
+// is cut off.  Lines are as `ringlog export --format jsonl` writes them.
 //
 // Network thread only.  Blocks for the disk.
 

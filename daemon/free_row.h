@@ -24,8 +24,8 @@ struct FlatRow {
   size_t bytes() const;
 };
 
-// Nested objects become paths, numbers typed cells, anything else a serialised Value.  Of a key that
-// occurs twice the last value counts.
+// Nested objects become paths, numbers typed cells, anything else a serialised Value.  Of a key
+// that occurs twice the last value counts.
 //   kInvalidArgument  a key that is empty or not UTF-8, text that is not UTF-8, too deep
 //   kTooLarge         too many keys, a key or value above its limit
 Result<FlatRow> flatten(schema::FreeRow::Reader row);

@@ -44,10 +44,10 @@ struct Lane {
   };
   uint32_t producer = 0;
   uint16_t ring = 0;
-  uint64_t next_seq = 0;     // attempts up to here
-  uint64_t stored = 0;       // rows in batches
-  uint64_t refused = 0;      // records that could not be kept, rows and others
-  std::vector<Kind> kinds;   // by kind - kKindRowFirst
+  uint64_t next_seq = 0;    // attempts up to here
+  uint64_t stored = 0;      // rows in batches
+  uint64_t refused = 0;     // records that could not be kept, rows and others
+  std::vector<Kind> kinds;  // by kind - kKindRowFirst
   Blocks blocks;
 };
 

@@ -159,8 +159,9 @@ void Intake::poison_broken(const std::shared_ptr<Port>& port) {
 }
 
 void Intake::handle_views(const std::shared_ptr<Port>& port, uint32_t ring, Scratch& scratch) {
-  uint64_t good = scratch.views.empty() ? 0 : scratch.views.front().end_position -
-                                                  scratch.views.front().header.bytes;
+  uint64_t good = scratch.views.empty()
+                      ? 0
+                      : scratch.views.front().end_position - scratch.views.front().header.bytes;
   for (const shm::RecordView& view : scratch.views) {
     const Status handled = handler_.handle(port->lanes[ring], view, port->notes, *batch_);
     if (!handled && handled.error().code == Code::kCorrupt) {
@@ -168,8 +169,9 @@ void Intake::handle_views(const std::shared_ptr<Port>& port, uint32_t ring, Scra
     }
     if (!handled && !was_refusal_logged_) {
       was_refusal_logged_ = true;
-      spdlog::warn("run {}: producer {} ring {}: a record was refused, later ones are only counted: {}",
-                   info_.run_id, port->producer, ring, handled.error().message);
+      spdlog::warn(
+          "run {}: producer {} ring {}: a record was refused, later ones are only counted: {}",
+          info_.run_id, port->producer, ring, handled.error().message);
     }
     good = view.end_position;
     if (!port->notes.requests.empty()) take_requests(*port);
@@ -230,8 +232,9 @@ void Intake::answer_waiting(const std::shared_ptr<Port>& port) {
     }
     start_batch();
     batch_->is_urgent = true;
-    batch_->is_synced |= request.kind == RequestKind::kFinish ||
-                         (request.kind == RequestKind::kFlush && request.level >= Durability::kSynced);
+    batch_->is_synced |=
+        request.kind == RequestKind::kFinish ||
+        (request.kind == RequestKind::kFlush && request.level >= Durability::kSynced);
     batch_->answers.push_back({port, request});
     port->is_dirty = true;
     return true;
@@ -350,9 +353,8 @@ void Intake::confirm(std::unique_ptr<Batch> batch) {
   }
   std::vector<std::function<void()>> joined;
   std::erase_if(joining_, [&](auto& joining) {
-    const bool is_stored =
-        std::any_of(batch->progress.begin(), batch->progress.end(),
-                    [&](const Progress& p) { return p.port == joining.first; });
+    const bool is_stored = std::any_of(batch->progress.begin(), batch->progress.end(),
+                                       [&](const Progress& p) { return p.port == joining.first; });
     if (is_stored) joined.push_back(std::move(joining.second));
     return is_stored;
   });

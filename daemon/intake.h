@@ -1,12 +1,12 @@
 #pragma once
 // Intake: the drain thread's half of one run: its rings, its handler, the batch being filled.
 //
-// One batch is with the store thread at most; what comes in meanwhile goes into the next one.  Memory
-// is bounded because room is given back to producers only after the write (writer.h), and by
+// One batch is with the store thread at most; what comes in meanwhile goes into the next one.
+// Memory is bounded because room is given back to producers only after the write (writer.h), and by
 // kBatchBytesMax.
 //
-// Belongs to the drain thread entirely; nothing in it blocks but the handler's blobs.  Callbacks run
-// on the drain thread.
+// Belongs to the drain thread entirely; nothing in it blocks but the handler's blobs.  Callbacks
+// run on the drain thread.
 
 #include "daemon/batch.h"
 #include "daemon/clock.h"

@@ -1,8 +1,9 @@
 #pragma once
 // Replies that do not fit a mailbox slot, until the client fetches them over the control socket.
 //
-// Thread safe: put by the drain, store and network threads, taken by the control thread.  Bounded by
-// kLargeRepliesBytesMax; the oldest are dropped first, and a client that comes too late is told so.
+// Thread safe: put by the drain, store and network threads, taken by the control thread.  Bounded
+// by kLargeRepliesBytesMax; the oldest are dropped first, and a client that comes too late is told
+// so.
 
 #include <cstdint>
 #include <list>

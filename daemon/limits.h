@@ -52,8 +52,8 @@ inline constexpr int64_t kExitInfoRetryMs = 20;
 // A service that is told to end gives the store this long; what is then not stored stays in the
 // segments for the next service.
 inline constexpr int64_t kShutdownWaitMs = 10'000;
-// A process that finished and lives on may ask for its report again, also of the next service, so its
-// segment stays this long.
+// A process that finished and lives on may ask for its report again, also of the next service, so
+// its segment stays this long.
 inline constexpr int64_t kRetireMs = 3000;
 // A run without producers is closed after this long, so that others may open its store.
 inline constexpr int64_t kStreamLingerMs = 3000;

@@ -52,9 +52,10 @@ Result<Options> parse(int argc, char** argv) {
       options.idle_exit_s = std::atoll(argv[++i]);
     } else {
       return Error{Code::kInvalidArgument,
-                   std::string(word) + " is not an option of ringlogd; options are --runtime-dir "
-                                       "DIR, --ready-fd N, --idle-exit-s N, --started-by-client, "
-                                       "--foreground, --version"};
+                   std::string(word) +
+                       " is not an option of ringlogd; options are --runtime-dir "
+                       "DIR, --ready-fd N, --idle-exit-s N, --started-by-client, "
+                       "--foreground, --version"};
     }
   }
   if (options.runtime_dir.empty() && !options.is_version_asked) {
@@ -101,8 +102,8 @@ void set_up_process() {
 void set_up_log(const std::string& path, bool is_foreground) {
   std::vector<spdlog::sink_ptr> sinks;
   try {
-    sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_mt>(path, kLogFileBytes,
-                                                                           kLogFileCount));
+    sinks.push_back(
+        std::make_shared<spdlog::sinks::rotating_file_sink_mt>(path, kLogFileBytes, kLogFileCount));
   } catch (const spdlog::spdlog_ex&) {
     // A full disk must not keep the service from saving rows.
   }

@@ -67,8 +67,8 @@ void StreamMux::attach(const std::string& run_id, const ProducerSpec& spec, Peer
 void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,
                      const std::string& notice, const Reply<Attached>& reply) {
   if (!peer.pidfd) {
-    return reply(Error{Code::kIo, "process " + std::to_string(peer.pid) +
-                                      " cannot be watched: no pidfd for it"});
+    return reply(Error{
+        Code::kIo, "process " + std::to_string(peer.pid) + " cannot be watched: no pidfd for it"});
   }
   // A watch of its own for each producer, though one process may have several.
   auto pidfd = shm::duplicate(peer.pidfd->get());
@@ -110,8 +110,7 @@ void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host
 // leaves a successor who knows it too.
 void StreamMux::reply_when_stored(Run& run, const std::shared_ptr<Port>& port,
                                   const std::shared_ptr<Attached>& attached,
-                                  std::shared_ptr<shm::Fd> pidfd,
-                                  const Reply<Attached>& reply) {
+                                  std::shared_ptr<shm::Fd> pidfd, const Reply<Attached>& reply) {
   auto is_replied = std::make_shared<bool>(false);
   const auto reply_once = [is_replied, attached, reply] {
     if (std::exchange(*is_replied, true)) return;
@@ -157,7 +156,8 @@ void StreamMux::watch(Run& run, uint32_t producer) {
 void StreamMux::note_dead_members(Run& run) {
   std::vector<uint32_t> dead;
   for (const auto& [producer, member] : run.members) {
-    if (!member.is_dead && !member.is_settled && member.pidfd && is_dead(member.pidfd->get())) dead.push_back(producer);
+    if (!member.is_dead && !member.is_settled && member.pidfd && is_dead(member.pidfd->get()))
+      dead.push_back(producer);
   }
   for (const uint32_t producer : dead) on_dead(run.info.dir, producer);
 }
@@ -300,8 +300,8 @@ void StreamMux::check_lost(Run& run) {
   for (const store::ProducerState& state : run.stream->board.producers()) {
     if (state.state != "running" || run.members.contains(state.producer)) continue;
     auto pidfd = open_pidfd(state.pid, state.pid_start);
-    add_member(run, nullptr, state,
-               pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr, {});
+    add_member(run, nullptr, state, pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr,
+               {});
     watch(run, state.producer);
   }
 }
@@ -369,8 +369,7 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
   fail_consumed_requests(*(*port)->segment, (*port)->state.rings);
   spdlog::info("run {}: goes on with segment {} of pid {}", run.info.run_id, (*port)->uuid,
                state.pid);
-  add_member(run, *port, state, pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr,
-             {});
+  add_member(run, *port, state, pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr, {});
   watch(run, state.producer);
   if (is_ended) {
     run.members.at(state.producer).is_settled = true;

@@ -48,9 +48,9 @@ RunStatus status_of(const Stream& stream, std::vector<ProducerStatus> live) {
   status.dir = stream.info.dir;
   status.state = stream.board.meta().state;
   for (const store::ProducerState& state : stream.board.producers()) {
-    const auto better =
-        std::find_if(live.begin(), live.end(),
-                     [&](const ProducerStatus& p) { return p.producer == state.producer; });
+    const auto better = std::find_if(live.begin(), live.end(), [&](const ProducerStatus& p) {
+      return p.producer == state.producer;
+    });
     status.producers.push_back(better == live.end() ? status_of(state) : std::move(*better));
   }
   return status;
@@ -101,8 +101,8 @@ void StreamMux::store_blob(const std::shared_ptr<Stream>& stream, store::BlobId 
       if (!actual) return actual.take_error();
       if (*actual != size) return Error{Code::kInvalidArgument, "a record of another size"};
       std::string bytes(size, '\0');
-      if (Status s = shm::read_at(file->get(), std::as_writable_bytes(std::span(bytes)), 0,
-                                  "record");
+      if (Status s =
+              shm::read_at(file->get(), std::as_writable_bytes(std::span(bytes)), 0, "record");
           !s) {
         return s;
       }
@@ -177,9 +177,8 @@ void StreamMux::barrier(const std::vector<std::string>& dirs, std::function<void
     note_dead_members(run);
     when_settled(run, [this, stream = run.stream, countdown] {
       parts_.drain.post([this, stream, countdown] {
-        stream->intake.barrier([this, countdown] {
-          parts_.loop.post([countdown] { (*countdown)(); });
-        });
+        stream->intake.barrier(
+            [this, countdown] { parts_.loop.post([countdown] { (*countdown)(); }); });
       });
     });
   }
@@ -221,9 +220,8 @@ void StreamMux::collect(std::vector<std::string> dirs, const Reply<std::vector<R
 
 void StreamMux::teardown(Reply<Done> reply) {
   const EndFacts facts{.forced = End{"killed", 0, 0, "the service was torn down"}};
-  auto countdown = std::make_shared<Countdown>(Countdown{1, [this, reply] {
-    drain_all([reply] { reply(Done{}); });
-  }});
+  auto countdown = std::make_shared<Countdown>(
+      Countdown{1, [this, reply] { drain_all([reply] { reply(Done{}); }); }});
   for (const std::string& dir : open_dirs()) {
     Run& run = *runs_.at(dir);
     if (run.members.empty()) continue;
@@ -253,9 +251,8 @@ void StreamMux::drain_all(std::function<void()> done) {
   auto countdown = std::make_shared<Countdown>(Countdown{dirs.size() + 1, once});
   for (const std::string& dir : dirs) {
     parts_.drain.post([this, stream = runs_.at(dir)->stream, countdown] {
-      stream->intake.barrier([this, countdown] {
-        parts_.loop.post([countdown] { (*countdown)(); });
-      });
+      stream->intake.barrier(
+          [this, countdown] { parts_.loop.post([countdown] { (*countdown)(); }); });
     });
   }
   (*countdown)();

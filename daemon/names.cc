@@ -40,13 +40,9 @@ Status check_name(const char* field, std::string_view name, std::string_view for
 
 }  // namespace
 
-Status check_run_id(std::string_view run_id) {
-  return check_name("run_id", run_id, ":;,#?/\\'");
-}
+Status check_run_id(std::string_view run_id) { return check_name("run_id", run_id, ":;,#?/\\'"); }
 
-Status check_project(std::string_view project) {
-  return check_name("project", project, "/\\#?%:");
-}
+Status check_project(std::string_view project) { return check_name("project", project, "/\\#?%:"); }
 
 Status check_root(std::string_view root) {
   if (root.empty() || root.front() != '/' || root.find('\0') != std::string_view::npos) {

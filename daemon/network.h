@@ -27,8 +27,8 @@ class Network {
  public:
   // What all sinks of a run have acknowledged, after each step; `state` is of
   // shm::ServiceWords::network_state.
-  using Progress = std::function<void(const std::shared_ptr<Stream>&, store::Cursors sent,
-                                      uint32_t state)>;
+  using Progress =
+      std::function<void(const std::shared_ptr<Stream>&, store::Cursors sent, uint32_t state)>;
 
   explicit Network(const Clock& clock) : clock_(clock) {}
   Network(const Network&) = delete;

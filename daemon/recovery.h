@@ -21,7 +21,8 @@ struct FoundSegment {
   shm::SegmentHeader header;
 };
 
-// All segments in `directory`.  Half-made ones are removed; those that cannot be read are renamed to
+// All segments in `directory`.  Half-made ones are removed; those that cannot be read are renamed
+// to
 // *.bad and logged.  kIo: the directory cannot be read.
 Result<std::vector<FoundSegment>> find_segments(const std::string& directory);
 // Gets a segment out of the way of later services; logged with `why`.

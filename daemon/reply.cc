@@ -65,8 +65,8 @@ void deliver(Port& port, const Request& request, std::string reply, LargeReplies
   // Kept before the slot says so: the client asks at once.
   if (is_large) large.put(port.uuid, request.slot_untrusted, request.word_untrusted, reply);
   const auto bytes = std::as_bytes(std::span(reply));
-  const bool answered = shm::answer_slot(slot, request.word_untrusted,
-                                         is_large ? bytes.first(0) : bytes, is_large);
+  const bool answered =
+      shm::answer_slot(slot, request.word_untrusted, is_large ? bytes.first(0) : bytes, is_large);
   if (is_large && !answered) {
     large.take(port.uuid, request.slot_untrusted, request.word_untrusted);
   }

@@ -20,8 +20,8 @@ std::string finish_reply(const FinishReport& report);
 std::string summary_reply(const std::string& json);
 std::string run_info_reply(const RunInfo& info);
 
-// Answers the request, inline or through `large`.  Nothing happens when nobody waits any more or the
-// request names a slot that does not exist.
+// Answers the request, inline or through `large`.  Nothing happens when nobody waits any more or
+// the request names a slot that does not exist.
 void deliver(Port& port, const Request& request, std::string reply, LargeReplies& large);
 
 }  // namespace ringlog::service

@@ -182,9 +182,9 @@ std::optional<store::ProducerState> RunBoard::producer(uint32_t id) const {
 
 size_t RunBoard::running_count() const {
   const std::lock_guard lock(mutex_);
-  return static_cast<size_t>(
-      std::count_if(entries_.begin(), entries_.end(),
-                    [](const auto& item) { return item.second.state.state == "running"; }));
+  return static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& item) {
+    return item.second.state.state == "running";
+  }));
 }
 
 uint64_t RunBoard::next_step(int32_t rank) const {

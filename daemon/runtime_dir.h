@@ -20,10 +20,10 @@ namespace ringlog::service {
 
 struct RuntimeDir {
   std::string path;
-  shm::Fd dir;               // for names relative to it, whatever the path's length
-  shm::Fd lock;              // held
-  std::string segment_dir;   // mode 0700, on tmpfs if there is one
-  std::string notice;        // why segments are not on tmpfs; empty otherwise
+  shm::Fd dir;              // for names relative to it, whatever the path's length
+  shm::Fd lock;             // held
+  std::string segment_dir;  // mode 0700, on tmpfs if there is one
+  std::string notice;       // why segments are not on tmpfs; empty otherwise
 };
 
 // Checks or creates the directory and takes the lock.  Nothing: another service lives there.

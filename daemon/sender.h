@@ -5,8 +5,8 @@
 // store later merges into larger chunks are not sent twice.  Needs no memory but one batch, however
 // long the sink is away.  A failing sink is tried again with exponential backoff and jitter.
 //
-// Belongs to the network thread, except status(), which is safe from any.  step() blocks for reading
-// one batch and for one Sink::send().
+// Belongs to the network thread, except status(), which is safe from any.  step() blocks for
+// reading one batch and for one Sink::send().
 
 #include "daemon/clock.h"
 #include "daemon/run_spec.h"
@@ -25,12 +25,13 @@ namespace ringlog::service {
 
 class Sender {
  public:
-  // `store` and `clock` must outlive the sender.  `url` without credentials is its name in the store.
+  // `store` and `clock` must outlive the sender.  `url` without credentials is its name in the
+  // store.
   Sender(std::string url, std::unique_ptr<Sink> sink, store::Store& store, const Clock& clock,
          uint64_t jitter_seed);
 
-  // Does the next thing: opens the sink, sends a batch, or looks for new rows.  Returns the monotonic
-  // time in ms at which to call again; INT64_MAX: not before wake().
+  // Does the next thing: opens the sink, sends a batch, or looks for new rows.  Returns the
+  // monotonic time in ms at which to call again; INT64_MAX: not before wake().
   int64_t step();
   // There may be more rows.
   void wake();
@@ -61,16 +62,16 @@ class Sender {
   // Network thread.
   std::mt19937_64 random_;
   std::unique_ptr<store::RunReader> reader_;
-  store::SinkState state_;       // as acknowledged
-  store::SinkState next_;        // once the batch is acknowledged
+  store::SinkState state_;  // as acknowledged
+  store::SinkState next_;   // once the batch is acknowledged
   uint64_t batch_rows_ = 0;
   bool is_open_ = false;
-  bool is_batch_full_ = false;   // there is a batch to send
-  bool is_acknowledged_ = false; // it was sent, the watermark is still to be written
+  bool is_batch_full_ = false;    // there is a batch to send
+  bool is_acknowledged_ = false;  // it was sent, the watermark is still to be written
   bool is_caught_up_ = false;
-  int64_t last_look_ms_ = 0;     // at the store
+  int64_t last_look_ms_ = 0;  // at the store
   bool is_refused_ = false;
-  int failures_ = 0;             // in a row
+  int failures_ = 0;  // in a row
   int64_t next_try_ms_ = 0;
 
   mutable std::mutex mutex_;

@@ -64,8 +64,8 @@ OutgoingPtr error_reply(const Error& error) {
 template <typename T, typename Fill>
 std::pair<Reply<T>, kj::Promise<OutgoingPtr>> reply_with(Fill fill) {
   auto pair = kj::newPromiseAndFulfiller<OutgoingPtr>();
-  auto fulfiller = std::make_shared<kj::Own<kj::PromiseFulfiller<OutgoingPtr>>>(
-      kj::mv(pair.fulfiller));
+  auto fulfiller =
+      std::make_shared<kj::Own<kj::PromiseFulfiller<OutgoingPtr>>>(kj::mv(pair.fulfiller));
   Reply<T> reply = [fulfiller, fill](Result<T> result) {
     if (!result) return (*fulfiller)->fulfill(error_reply(result.error()));
     auto out = kj::heap<Outgoing>();
@@ -73,10 +73,6 @@ std::pair<Reply<T>, kj::Promise<OutgoingPtr>> reply_with(Fill fill) {
     (*fulfiller)->fulfill(kj::mv(out));
   };
   return {std::move(reply), kj::mv(pair.promise)};
-}
-
-auto reply_ok() {
-  return reply_with<Done>([](Outgoing& out, Done&) { out.reply().setOk(); });
 }
 
 uint32_t thread_count() {
@@ -107,7 +103,11 @@ Peer peer_of(int fd) {
 
 struct Server::Impl {
   Impl(ControlLoop& l, StreamMux& m, const Clock& c, ServerConfig cfg)
-      : loop(l), mux(m), clock(c), config(std::move(cfg)), connections(kj::heap<kj::TaskSet>(errors)) {}
+      : loop(l),
+        mux(m),
+        clock(c),
+        config(std::move(cfg)),
+        connections(kj::heap<kj::TaskSet>(errors)) {}
 
   Status bind();
   kj::Promise<void> accept();
@@ -118,6 +118,10 @@ struct Server::Impl {
   kj::Promise<void> answer(Connection& connection, capnp::MessageReaderAndFds& message);
   kj::Promise<OutgoingPtr> dispatch(Connection& connection, schema::ControlRequest::Reader request,
                                     std::vector<shm::Fd> fds);
+  static OutgoingPtr refusal(const Connection& connection, uint32_t version);
+  kj::Promise<OutgoingPtr> query(schema::Query::Reader request);
+  kj::Promise<OutgoingPtr> act(Connection& connection, schema::ControlRequest::Reader request,
+                               std::vector<shm::Fd> fds);
   kj::Promise<OutgoingPtr> attached(Connection& connection,
                                     const std::function<void(Reply<Attached>)>& request);
   kj::Promise<OutgoingPtr> resume(Connection& connection, schema::Resume::Reader request,
@@ -174,8 +178,8 @@ Status Server::Impl::bind() {
   }
   constexpr int kBacklog = 1024;
   if (::listen(listener.get(), kBacklog) != 0) return shm::errno_error("listen on " + where);
-  observer = std::make_unique<Observer>(loop.io().unixEventPort, listener.get(),
-                                        Observer::OBSERVE_READ);
+  observer =
+      std::make_unique<Observer>(loop.io().unixEventPort, listener.get(), Observer::OBSERVE_READ);
   return Done{};
 }
 
@@ -234,13 +238,13 @@ void Server::Impl::start(shm::Fd fd) {
   ++connection_count;
   Connection& borrowed = *connection;
   connections->add(kj::evalNow([&] { return serve(borrowed); })
-                      .catch_([this, &borrowed](kj::Exception&& exception) {
-                        if (exception.getType() == kj::Exception::Type::DISCONNECTED) return;
-                        if (std::exchange(was_garbage_logged, true)) return;
-                        spdlog::warn("connection of pid {} closed, later ones silently: {}",
-                                     borrowed.peer.pid, exception.getDescription().cStr());
-                      })
-                      .attach(kj::mv(connection), kj::defer([this] { --connection_count; })));
+                       .catch_([this, &borrowed](kj::Exception&& exception) {
+                         if (exception.getType() == kj::Exception::Type::DISCONNECTED) return;
+                         if (std::exchange(was_garbage_logged, true)) return;
+                         spdlog::warn("connection of pid {} closed, later ones silently: {}",
+                                      borrowed.peer.pid, exception.getDescription().cStr());
+                       })
+                       .attach(kj::mv(connection), kj::defer([this] { --connection_count; })));
 }
 
 kj::Promise<void> Server::Impl::serve(Connection& connection) {
@@ -248,9 +252,9 @@ kj::Promise<void> Server::Impl::serve(Connection& connection) {
   options.traversalLimitInWords = kRequestBytesMax / sizeof(capnp::word);
   return capnp::tryReadMessage(*connection.stream,
                                kj::arrayPtr(connection.fd_space.data(), kRequestFdsMax), options)
-      .then([this, &connection](
-                kj::Maybe<capnp::MessageReaderAndFds>&& message) -> kj::Promise<void> {
-        KJ_IF_MAYBE(found, message) {
+      .then([this,
+             &connection](kj::Maybe<capnp::MessageReaderAndFds>&& message) -> kj::Promise<void> {
+        KJ_IF_MAYBE (found, message) {
           auto held = kj::heap(kj::mv(*found));
           auto& borrowed = *held;
           return answer(connection, borrowed).attach(kj::mv(held));
@@ -272,9 +276,9 @@ kj::Promise<void> Server::Impl::answer(Connection& connection,
   return dispatch(connection, message.reader->getRoot<schema::ControlRequest>(), std::move(fds))
       .then([&connection](OutgoingPtr&& out) {
         for (const shm::Fd& fd : out->fds) out->raw_fds.insert(out->raw_fds.begin(), fd.get());
-        auto written = capnp::writeMessage(
-            *connection.stream, kj::arrayPtr(out->raw_fds.data(), out->raw_fds.size()),
-            out->message);
+        auto written = capnp::writeMessage(*connection.stream,
+                                           kj::arrayPtr(out->raw_fds.data(), out->raw_fds.size()),
+                                           out->message);
         return written.attach(kj::mv(out));
       })
       .attach(kj::defer([this] { --request_count; }))
@@ -284,31 +288,35 @@ kj::Promise<void> Server::Impl::answer(Connection& connection,
       });
 }
 
+// Peers that are not served, whatever they ask; nullptr: this one is.
+OutgoingPtr Server::Impl::refusal(const Connection& connection, uint32_t version) {
+  if (connection.is_stranger) {
+    return error_reply({Code::kPermission, "the service belongs to user " +
+                                               std::to_string(::geteuid()) + ", process " +
+                                               std::to_string(connection.peer.pid) + " to user " +
+                                               std::to_string(connection.peer.uid)});
+  }
+  if (version == schema::PROTOCOL_VERSION) return nullptr;
+  return error_reply({Code::kVersion, "the client speaks protocol version " +
+                                          std::to_string(version) +
+                                          ", the service " RINGLOG_VERSION " version " +
+                                          std::to_string(schema::PROTOCOL_VERSION)});
+}
+
 kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
                                                 schema::ControlRequest::Reader request,
                                                 std::vector<shm::Fd> fds) {
-  if (connection.is_stranger) {
-    return error_reply({Code::kPermission,
-                        "the service belongs to user " + std::to_string(::geteuid()) +
-                            ", process " + std::to_string(connection.peer.pid) + " to user " +
-                            std::to_string(connection.peer.uid)});
-  }
-  if (request.getVersion() != schema::PROTOCOL_VERSION) {
-    return error_reply({Code::kVersion, "the client speaks protocol version " +
-                                            std::to_string(request.getVersion()) +
-                                            ", the service " RINGLOG_VERSION " version " +
-                                            std::to_string(schema::PROTOCOL_VERSION)});
-  }
-  const Peer& peer = connection.peer;
+  if (auto refused = refusal(connection, request.getVersion())) return kj::mv(refused);
   switch (request.which()) {
     case schema::ControlRequest::INFORM_INIT:
       return attached(connection, [&](Reply<Attached> reply) {
-        mux.inform_init(read_run_spec(request.getInformInit()), peer, std::move(reply));
+        mux.inform_init(read_run_spec(request.getInformInit()), connection.peer, std::move(reply));
       });
     case schema::ControlRequest::ATTACH:
       return attached(connection, [&](Reply<Attached> reply) {
         mux.attach(request.getAttach().getRunId().cStr(),
-                   read_producer_spec(request.getAttach().getProducer()), peer, std::move(reply));
+                   read_producer_spec(request.getAttach().getProducer()), connection.peer,
+                   std::move(reply));
       });
     case schema::ControlRequest::RESUME:
       return resume(connection, request.getResume(), std::move(fds));
@@ -318,18 +326,27 @@ kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
       return teardown();
     case schema::ControlRequest::STATUS:
       return status();
-    case schema::ControlRequest::QUERY: {
-      auto [reply, promise] = reply_with<std::vector<RunStatus>>(
-          [](Outgoing& out, std::vector<RunStatus>& runs) {
-            write_runs(runs, out.reply().initQuery(static_cast<capnp::uint>(runs.size())));
-          });
-      mux.query(request.getQuery().getRunId().cStr(), request.getQuery().getBarrier(), reply);
-      return kj::mv(promise);
-    }
+    case schema::ControlRequest::QUERY:
+      return query(request.getQuery());
     default:
-      break;
+      return act(connection, request, std::move(fds));
   }
-  auto [reply, promise] = reply_ok();
+}
+
+kj::Promise<OutgoingPtr> Server::Impl::query(schema::Query::Reader request) {
+  auto [reply, promise] =
+      reply_with<std::vector<RunStatus>>([](Outgoing& out, std::vector<RunStatus>& runs) {
+        write_runs(runs, out.reply().initQuery(static_cast<capnp::uint>(runs.size())));
+      });
+  mux.query(request.getRunId().cStr(), request.getBarrier(), reply);
+  return kj::mv(promise);
+}
+
+// Requests that are answered with `ok` or an error.
+kj::Promise<OutgoingPtr> Server::Impl::act(Connection& connection,
+                                           schema::ControlRequest::Reader request,
+                                           std::vector<shm::Fd> fds) {
+  auto [reply, promise] = reply_with<Done>([](Outgoing& out, Done&) { out.reply().setOk(); });
   switch (request.which()) {
     case schema::ControlRequest::INFORM_START:
       mux.inform_start(request.getInformStart().cStr(), reply);
@@ -340,7 +357,7 @@ kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
         reply(Error{Code::kInvalidArgument, "a record without its file descriptor"});
       } else {
         mux.put_blob(blob.getRunId().cStr(), {blob.getProducer(), blob.getId()}, blob.getSize(),
-                     std::move(fds.front()), peer, reply);
+                     std::move(fds.front()), connection.peer, reply);
       }
       break;
     }
@@ -398,8 +415,8 @@ kj::Promise<OutgoingPtr> Server::Impl::resume(Connection& connection,
 
 kj::Promise<OutgoingPtr> Server::Impl::fetch(Connection& connection,
                                              schema::FetchReply::Reader request) {
-  auto bytes = mux.fetch_reply(connection.uuids, request.getSlot(), request.getWord(),
-                               connection.peer);
+  auto bytes =
+      mux.fetch_reply(connection.uuids, request.getSlot(), request.getWord(), connection.peer);
   if (!bytes) return error_reply(bytes.error());
   auto file = shm::create_memfd("ringlog-reply");
   if (!file) return error_reply(file.error());
@@ -413,7 +430,7 @@ kj::Promise<OutgoingPtr> Server::Impl::fetch(Connection& connection,
 }
 
 kj::Promise<OutgoingPtr> Server::Impl::teardown() {
-  auto [reply, promise] = reply_ok();
+  auto [reply, promise] = reply_with<Done>([](Outgoing& out, Done&) { out.reply().setOk(); });
   mux.teardown(reply);
   spdlog::info("teardown was asked for");
   // The answer goes out first: the loop is left a moment later.
@@ -428,8 +445,8 @@ kj::Promise<OutgoingPtr> Server::Impl::teardown() {
 }
 
 kj::Promise<OutgoingPtr> Server::Impl::status() {
-  auto [reply, promise] = reply_with<std::vector<RunStatus>>(
-      [this](Outgoing& out, std::vector<RunStatus>& runs) {
+  auto [reply, promise] =
+      reply_with<std::vector<RunStatus>>([this](Outgoing& out, std::vector<RunStatus>& runs) {
         auto to = out.reply().initStatus();
         to.setPid(::getpid());
         to.setStartedNs(config.started_ns);

@@ -20,7 +20,7 @@ namespace ringlog::service {
 struct ServerConfig {
   int runtime_dir_fd = -1;  // outlives the server
   std::string runtime_dir;
-  int doorbell_fd = -1;     // outlives the server
+  int doorbell_fd = -1;  // outlives the server
   uint32_t epoch = 0;
   int64_t started_ns = 0;
   std::string log_path;

@@ -51,12 +51,11 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
   drain_.on_due([this](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
     writer_.submit(std::move(stream), std::move(batch));
   });
-  network_.on_progress([this](const std::shared_ptr<Stream>& stream, store::Cursors sent,
-                              uint32_t state) {
-    drain_.post([stream, sent = std::move(sent), state] {
-      stream->intake.publish_sent(sent, state);
-    });
-  });
+  network_.on_progress(
+      [this](const std::shared_ptr<Stream>& stream, store::Cursors sent, uint32_t state) {
+        drain_.post(
+            [stream, sent = std::move(sent), state] { stream->intake.publish_sent(sent, state); });
+      });
 }
 
 Service::~Service() = default;

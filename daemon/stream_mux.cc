@@ -193,8 +193,8 @@ void StreamMux::quarantine(const std::shared_ptr<Port>& port, uint32_t ring, uin
   parts_.writer.post([port, ring, position, dir] {
     const shm::RingGeometry& geometry = port->segment->header().rings[ring];
     const uint64_t index = position & (geometry.capacity - 1);
-    const uint64_t size = std::min<uint64_t>(
-        kQuarantineBytesMax, geometry.capacity + shm::kRecordSizeMax - index);
+    const uint64_t size =
+        std::min<uint64_t>(kQuarantineBytesMax, geometry.capacity + shm::kRecordSizeMax - index);
     std::vector<std::byte> bytes(size);
     const std::string path = dir + "/files/quarantine-" + std::to_string(port->producer) + "-" +
                              std::to_string(ring) + ".bin";

@@ -99,11 +99,11 @@ class StreamMux {
   struct Run {
     RunInfo info;
     State state = State::kOpening;
-    std::shared_ptr<Stream> stream;                           // kOpen, kClosing
-    std::vector<std::function<void(Result<Run*>)>> waiting;   // until it is open
-    std::map<uint32_t, Member> members;                       // by producer
-    std::vector<std::function<void()>> settle_waiters;        // until no dead member is left
-    std::string notice;  // for the next process that joins
+    std::shared_ptr<Stream> stream;                          // kOpen, kClosing
+    std::vector<std::function<void(Result<Run*>)>> waiting;  // until it is open
+    std::map<uint32_t, Member> members;                      // by producer
+    std::vector<std::function<void()>> settle_waiters;       // until no dead member is left
+    std::string notice;                                      // for the next process that joins
     int64_t empty_since_ms = 0;
     bool is_close_asked = false;
   };
@@ -129,8 +129,8 @@ class StreamMux {
   void join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,
             const std::string& notice, const Reply<Attached>& reply);
   void reply_when_stored(Run& run, const std::shared_ptr<Port>& port,
-                         const std::shared_ptr<Attached>& attached,
-                         std::shared_ptr<shm::Fd> pidfd, const Reply<Attached>& reply);
+                         const std::shared_ptr<Attached>& attached, std::shared_ptr<shm::Fd> pidfd,
+                         const Reply<Attached>& reply);
   void add_member(Run& run, std::shared_ptr<Port> port, const store::ProducerState& state,
                   std::shared_ptr<shm::Fd> pidfd, std::function<void()> stored);
   void watch(Run& run, uint32_t producer);
@@ -158,9 +158,9 @@ class StreamMux {
   std::vector<std::string> open_dirs() const;
 
   const Parts parts_;
-  std::map<std::string, std::unique_ptr<Run>> runs_;                      // by directory
-  std::map<std::string, std::pair<std::string, uint32_t>> segments_;      // uuid → dir, producer
-  std::set<std::string> adopting_;                                        // uuids
+  std::map<std::string, std::unique_ptr<Run>> runs_;                  // by directory
+  std::map<std::string, std::pair<std::string, uint32_t>> segments_;  // uuid → dir, producer
+  std::set<std::string> adopting_;                                    // uuids
   std::vector<FoundSegment> orphans_;  // segments whose store cannot be opened now
   int64_t next_orphan_try_ms_ = 0;
 };

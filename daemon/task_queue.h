@@ -1,8 +1,8 @@
 #pragma once
 // TaskQueue: how one thread gives another something to do.
 //
-// post() from any thread; everything else from the thread that runs the tasks.  Guarded by one mutex.
-// Tasks run in the order they were posted.
+// post() from any thread; everything else from the thread that runs the tasks.  Guarded by one
+// mutex. Tasks run in the order they were posted.
 
 #include <condition_variable>
 #include <cstdint>

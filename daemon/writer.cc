@@ -17,8 +17,7 @@ namespace ringlog::service {
 
 void Writer::submit(std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
   // A std::function must be copyable, so the batch travels in a shared box.
-  auto pending =
-      std::make_shared<Pending>(Pending{std::move(stream), std::move(batch), 0});
+  auto pending = std::make_shared<Pending>(Pending{std::move(stream), std::move(batch), 0});
   queue_.post([this, pending] {
     if (!write(*pending)) failing_.push_back(std::move(*pending));
   });
@@ -138,9 +137,8 @@ void Writer::give_back(const Batch& batch, Stream& stream, bool was_synced) {
 
 void Writer::answer(const std::shared_ptr<Stream>& stream, const Batch& batch,
                     const Answer& answer) {
-  const auto progress =
-      std::find_if(batch.progress.begin(), batch.progress.end(),
-                   [&](const Progress& p) { return p.port == answer.port; });
+  const auto progress = std::find_if(batch.progress.begin(), batch.progress.end(),
+                                     [&](const Progress& p) { return p.port == answer.port; });
   if (progress == batch.progress.end()) return;
   switch (answer.request.kind) {
     case RequestKind::kFlush:

@@ -160,7 +160,19 @@ Status ChunkWriter::close(uint32_t producer) {
   return Done{};
 }
 
+uint64_t ChunkWriter::final_lsn() const {
+  uint64_t lsn = *next_lsn_;
+  for (const auto& [key, open] : open_) {
+    if (!open.parts.empty()) lsn = std::min(lsn, open.parts.front().lsn);
+  }
+  return lsn;
+}
+
 Status ChunkWriter::close_excess() {
+  for (auto& [key, open] : open_) {
+    if (open.parts.empty() || open.parts.front().lsn + kOpenLsnSpanMax >= *next_lsn_) continue;
+    if (Status closed = close(touch(key, open.rows, *open.keys)); !closed) return closed;
+  }
   size_t total = 0;
   for (const auto& [key, open] : open_) total += open.pending_bytes();
   while (total > kOpenBytesMax) {

@@ -48,8 +48,11 @@ class ChunkWriter {
   Status add(const RowBlock& block, const KeySet& keys);
   // Merges what is open of a producer that writes no more.
   Status close(uint32_t producer);
-  // Closes the largest open chunks until the rest fits the budget.
+  // Closes the largest open chunks until the rest fits the budget, and those that are open too
+  // long.
   Status close_excess();
+  // Chunks below this lsn stay as they are for ever.
+  uint64_t final_lsn() const;
   const Written& written() const { return written_; }
 
   // The batch was written, or was not.

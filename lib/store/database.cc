@@ -57,7 +57,8 @@ void list_lost(leveldb::Env& env, const std::string& dir, std::vector<std::strin
   if (!env.GetChildren(dir + "/lost", &names).ok()) return;
   std::sort(names.begin(), names.end());
   for (const std::string& name : names) {
-    if (is_data_file(name)) lines.push_back("moved to " + dir + "/lost: " + name);
+    if (is_data_file(name))
+      lines.push_back(std::string("moved to ").append(dir).append("/lost: ") + name);
   }
 }
 

@@ -79,6 +79,7 @@ inline std::string blob(BlobId id) {
   return key;
 }
 
+// Its value: see CommitState.
 inline std::string commit() { return {tag::kState, tag::kCommit}; }
 inline std::string meta() { return {tag::kState, tag::kMeta}; }
 
@@ -99,5 +100,23 @@ inline std::optional<uint64_t> lsn_of(std::string_view key, char kind) {
 }
 
 }  // namespace key
+
+// What every commit leaves under key::commit().
+struct CommitState {
+  uint64_t number = 0;     // of the commit, from 1
+  uint64_t final_lsn = 0;  // chunks below it are never deleted
+
+  std::string to_bytes() const {
+    std::string bytes;
+    append_be(bytes, number);
+    append_be(bytes, final_lsn);
+    return bytes;
+  }
+  // Zeros when the bytes are not a commit's.
+  static CommitState from_bytes(std::string_view bytes) {
+    if (bytes.size() != 16) return {};
+    return {read_be<uint64_t>(bytes, 0), read_be<uint64_t>(bytes, 8)};
+  }
+};
 
 }  // namespace ringlog::store

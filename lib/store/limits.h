@@ -22,6 +22,9 @@ inline constexpr size_t kChunkBytesMax = size_t{4} << 20;
 // Rows of open chunks that one store keeps in memory to merge them later.  Over it the largest open
 // chunk is closed: memory stays bounded and only compression suffers.
 inline constexpr size_t kOpenBytesMax = size_t{16} << 20;
+// An open chunk is closed when this many lsns were given out since its oldest part: what is older
+// can no longer change, and a reader that follows the run need not look at it again.
+inline constexpr uint64_t kOpenLsnSpanMax = 10'000;
 // What an open chunk itself takes of that budget, so that a program that never logs the same keys
 // twice is bounded as well.
 inline constexpr size_t kOpenChunkBytes = 1024;

@@ -29,6 +29,7 @@ struct RunReader::Impl {
   const std::string dir;
   std::unique_ptr<Snapshot> snapshot;
   std::unique_ptr<RunIndex> index;
+  std::unique_ptr<RunIndex> previous_index;  // of the view before, until the next one is read
   std::vector<std::string> damage;
   ValueSource source = [this](const std::string& key) { return get_value(db(), key); };
 };
@@ -36,7 +37,8 @@ struct RunReader::Impl {
 Status RunReader::Impl::load() {
   if (index != nullptr) return Done{};
   auto loaded = std::make_unique<RunIndex>();
-  if (Status read = loaded->load(db()); !read) return read.take_error().in(where());
+  Status read = loaded->load(db(), std::move(previous_index));
+  if (!read) return read.take_error().in(where());
   damage.insert(damage.end(), loaded->damage.begin(), loaded->damage.end());
   index = std::move(loaded);
   return Done{};
@@ -63,7 +65,10 @@ Status RunReader::refresh() {
   Result<std::unique_ptr<Snapshot>> taken =
       Snapshot::take(impl_->store_dir(), impl_->snapshot.get());
   if (!taken) return taken.take_error().in(impl_->where());
-  impl_->index.reset();
+  if (impl_->index != nullptr) impl_->previous_index = std::move(impl_->index);
+  // Of a repaired view nothing is known for sure.
+  const bool is_damaged = !(*taken)->damage().empty() || !impl_->damage.empty();
+  if (is_damaged) impl_->previous_index.reset();
   impl_->snapshot = std::move(*taken);
   impl_->damage = impl_->snapshot->damage();
   return Done{};

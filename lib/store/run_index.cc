@@ -30,7 +30,8 @@ bool comes_first(const ChunkInfo& a, const ChunkInfo& b) {
 
 }  // namespace
 
-Status RunIndex::load(leveldb::DB& db) {
+// Key sets, producers, and which chunks are final.
+Status RunIndex::load_state(leveldb::DB& db) {
   Result<std::vector<KeySet>> stored_keys = read_key_sets(db);
   if (!stored_keys) return stored_keys.take_error();
   for (KeySet& keys : *stored_keys) {
@@ -43,9 +44,14 @@ Status RunIndex::load(leveldb::DB& db) {
     const uint32_t id = producer.producer;
     producers[id] = std::move(producer);
   }
+  Result<std::string> commit = get_newest(db, key::commit());
+  if (!commit && commit.error().code != Code::kNotFound) return commit.take_error();
+  if (commit) final_lsn = CommitState::from_bytes(*commit).final_lsn;
+  return Done{};
+}
 
-  std::map<LaneId, std::vector<ChunkInfo>> chunks;
-  Status read = scan_prefix(db, {tag::kChunk}, [&](std::string_view key, std::string_view value) {
+Status RunIndex::load_chunks(leveldb::DB& db, uint64_t from_lsn, ChunksByLane& chunks) {
+  const KeyVisitor visit = [&](std::string_view key, std::string_view value) -> Result<bool> {
     const uint64_t lsn = key::lsn_of(key, tag::kChunk).value_or(0);
     Result<ChunkInfo> info = read_chunk_header(lsn, value);
     if (!info) {
@@ -56,16 +62,32 @@ Status RunIndex::load(leveldb::DB& db) {
     } else {
       chunks[info->lane].push_back(*info);
     }
-    return Result<bool>(true);
-  });
-  if (!read) return read;
+    return true;
+  };
+  return scan_prefix(db, {tag::kChunk}, visit, key::chunk(from_lsn));
+}
+
+Status RunIndex::load(leveldb::DB& db, std::unique_ptr<RunIndex> previous) {
+  if (Status read = load_state(db); !read) return read;
+  ChunksByLane chunks;
+  uint64_t from_lsn = 0;
+  if (previous != nullptr && previous->damage.empty()) {
+    from_lsn = previous->final_lsn;
+    for (Lane& lane : previous->lanes) {
+      std::erase_if(lane.chunks, [&](const ChunkInfo& chunk) { return chunk.lsn >= from_lsn; });
+      if (!lane.chunks.empty()) chunks[lane.id] = std::move(lane.chunks);
+    }
+  }
+  if (Status read = load_chunks(db, from_lsn, chunks); !read) return read;
   for (auto& [id, list] : chunks) {
     const auto [producer, is_unknown] = producers.try_emplace(id.producer);
     if (is_unknown) {
       producer->second.producer = id.producer;
       add_damage(*this, "producer " + std::to_string(id.producer) + ": its state is missing");
     }
-    std::sort(list.begin(), list.end(), comes_first);
+    if (!std::is_sorted(list.begin(), list.end(), comes_first)) {
+      std::sort(list.begin(), list.end(), comes_first);
+    }
     lanes.push_back({id, &producer->second, std::move(list)});
   }
   std::sort(lanes.begin(), lanes.end(),

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,14 +30,21 @@ struct RunIndex {
   std::map<uint32_t, KeySet> key_sets;
   std::map<uint32_t, ProducerState> producers;
   std::vector<Lane> lanes;          // by rank, attempt, worker, ring
+  uint64_t final_lsn = 0;           // chunks below it are never deleted
   std::vector<std::string> damage;  // chunks that cannot be used, a line each
 
   RunIndex() = default;
   RunIndex(const RunIndex&) = delete;
   RunIndex& operator=(const RunIndex&) = delete;
 
-  // Reads all of it; call once.  kIo, kCorrupt.
-  Status load(leveldb::DB& db);
+  // Reads all of it; call once.  What `previous` (may be null), read from an older view of the same
+  // store, knows of chunks that cannot change any more is taken over.  kIo, kCorrupt.
+  Status load(leveldb::DB& db, std::unique_ptr<RunIndex> previous);
+
+  // Internal: the parts of load().
+  using ChunksByLane = std::map<LaneId, std::vector<ChunkInfo>>;
+  Status load_state(leveldb::DB& db);
+  Status load_chunks(leveldb::DB& db, uint64_t from_lsn, ChunksByLane& chunks);
 
   const KeySet& keys_of(const ChunkInfo& chunk) const { return key_sets.at(chunk.key_set); }
 };

@@ -149,7 +149,7 @@ Status Store::Impl::load() {
   }
   Result<std::string> number = get(key::commit());
   if (!number && number.error().code != Code::kNotFound) return number.take_error();
-  if (number && number->size() == 8) commit_number = read_be<uint64_t>(*number, 0);
+  if (number) commit_number = CommitState::from_bytes(*number).number;
   Result<std::vector<KeySet>> stored = read_key_sets(*db);
   if (!stored) return stored.take_error();
   for (KeySet& keys : *stored) {
@@ -222,9 +222,7 @@ Status Store::Impl::fill_state(const Commit& commit, leveldb::WriteBatch& batch)
     batch.Put(key::producer(producer.producer), to_bytes(producer));
   }
   if (commit.meta) batch.Put(key::meta(), to_bytes(*commit.meta));
-  std::string number;
-  append_be(number, commit_number + 1);
-  batch.Put(key::commit(), number);
+  batch.Put(key::commit(), CommitState{commit_number + 1, writer.final_lsn()}.to_bytes());
   return Done{};
 }
 
@@ -268,8 +266,7 @@ void Store::Impl::rejected() {
 // The commit that failed comes again.  Had it reached the disk after all, its number is there.
 Status Store::Impl::write_again(const Commit& commit, bool sync) {
   if (fingerprint(commit) != failed) {
-    return Error{Code::kInvalidArgument,
-                 where() + ": the commit that failed must be written first"};
+    return Error{Code::kIo, where() + ": the commit that failed must be written first"};
   }
   if (Status opened = ensure_open(); !opened) return opened;
   Result<std::string> number = [&] {
@@ -277,8 +274,7 @@ Status Store::Impl::write_again(const Commit& commit, bool sync) {
     return get(key::commit());
   }();
   if (!number && number.error().code != Code::kNotFound) return number.take_error();
-  const bool is_stored =
-      number && number->size() == 8 && read_be<uint64_t>(*number, 0) == commit_number + 1;
+  const bool is_stored = number && CommitState::from_bytes(*number).number == commit_number + 1;
   if (is_stored) {
     // Only what is also as safe as it should be counts as written.
     leveldb::WriteBatch nothing;

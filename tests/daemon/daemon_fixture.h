@@ -50,8 +50,7 @@ struct OwnedRecord {
 };
 
 inline OwnedRecord make_record(record::Words words, uint64_t seq, uint8_t flags = 0) {
-  return {{shm::record_bytes(words.size() * 8), shm::kKindRecord, flags, 2, seq},
-          std::move(words)};
+  return {{shm::record_bytes(words.size() * 8), shm::kKindRecord, flags, 2, seq}, std::move(words)};
 }
 
 inline OwnedRecord make_row(uint16_t kind, uint64_t seq, uint64_t step, int64_t time_ns,
@@ -105,7 +104,8 @@ class Producer {
     return write(ring, make_row(kind, seq, seq, static_cast<int64_t>(seq), bits));
   }
   void finish_record(uint32_t ring, int32_t code) {
-    ASSERT_TRUE(write(ring, make_record(record::encode_finish(code, 1), writers_[ring].next_seq())));
+    ASSERT_TRUE(
+        write(ring, make_record(record::encode_finish(code, 1), writers_[ring].next_seq())));
   }
   // Claims a slot and commits the request.
   shm::Mailbox::Claim ask(uint32_t ring, record::RequestKind kind,
@@ -113,9 +113,8 @@ class Producer {
     auto box = mailbox();
     auto claim = box.claim();
     EXPECT_THAT(claim, IsOk());
-    const auto words =
-        record::encode_request({.kind = kind, .durability = level, .slot = claim->slot,
-                                .word = claim->word}, 1);
+    const auto words = record::encode_request(
+        {.kind = kind, .durability = level, .slot = claim->slot, .word = claim->word}, 1);
     const uint32_t bytes = shm::record_bytes(words.size() * 8);
     box.announce(*claim, ring, writers_[ring].position() + bytes);
     EXPECT_TRUE(write(ring, make_record(words, writers_[ring].next_seq(), shm::kFlagRequest)));

@@ -51,8 +51,8 @@ class Collector {
         if (column.type == store::ColumnType::kOther) {
           out.cells[column.path] = {column.type, 0, std::string(block.byte_cell(row, other++))};
         } else {
-          out.cells[column.path] = {
-              column.type, block.cells[row * block.number_count + number++], ""};
+          out.cells[column.path] = {column.type, block.cells[row * block.number_count + number++],
+                                    ""};
         }
       }
       const bool is_new = lanes_[block.lane()].emplace(block.seq[row], out).second;
@@ -94,7 +94,8 @@ class HandlerTest : public ::testing::Test {
 
 TEST_F(HandlerTest, RowsOfAKeySetBecomeOneBlock) {
   register_keys(64, {"loss", "acc"});
-  for (uint64_t i = 0; i < 3; ++i) ASSERT_THAT(give(make_row(64, i, i + 10, 7, {i, i * 2})), IsOk());
+  for (uint64_t i = 0; i < 3; ++i)
+    ASSERT_THAT(give(make_row(64, i, i + 10, 7, {i, i * 2})), IsOk());
   ASSERT_EQ(batch_.commit.blocks.size(), 1u);
   const store::RowBlock& block = batch_.commit.blocks[0];
   EXPECT_EQ(block.seq, (std::vector<uint64_t>{0, 1, 2}));
@@ -122,12 +123,15 @@ TEST_F(HandlerTest, AnotherTypeIsAnotherColumnSet) {
 }
 
 TEST_F(HandlerTest, NestedObjectsBecomePathsAndOtherValuesStayValues) {
-  ASSERT_THAT(give(free_row(0, {{"opt", {{"lr", 0.5}, {"name", "adam"}}}, {"n", nullptr}})), IsOk());
+  ASSERT_THAT(give(free_row(0, {{"opt", {{"lr", 0.5}, {"name", "adam"}}}, {"n", nullptr}})),
+              IsOk());
   ASSERT_EQ(batch_.commit.key_sets.size(), 1u);
   const auto& keys = batch_.commit.key_sets[0].columns;
   ASSERT_EQ(keys.size(), 3u);
-  EXPECT_EQ(keys[0], (store::Column{record::join_path({"opt", "lr"}), store::ColumnType::kFloat64}));
-  EXPECT_EQ(keys[1], (store::Column{record::join_path({"opt", "name"}), store::ColumnType::kOther}));
+  EXPECT_EQ(keys[0],
+            (store::Column{record::join_path({"opt", "lr"}), store::ColumnType::kFloat64}));
+  EXPECT_EQ(keys[1],
+            (store::Column{record::join_path({"opt", "name"}), store::ColumnType::kOther}));
   EXPECT_EQ(keys[2], (store::Column{"n", store::ColumnType::kOther}));
 }
 
@@ -253,13 +257,14 @@ TEST_F(HandlerTest, MalformedKeysRefuseTheRecordOnly) {
   EXPECT_THAT(give(free_row(3, {{"a", 1.0}})), IsOk());
 }
 
-// Bits of real records are flipped: every answer is allowed but a crash, and a row is never invented
-// twice.
+// Bits of real records are flipped: every answer is allowed but a crash, and a row is never
+// invented twice.
 TEST_F(HandlerTest, FlippedBitsNeverCrash) {
   const uint64_t seed = test::seed();
   SCOPED_TRACE(test::seed_text(seed));
   test::Random random(seed);
-  const Item nested[] = {{"a", {{"b", 1.0}, {"c", "text"}}}, {"l", Value(std::span<const double>())}};
+  const Item nested[] = {{"a", {{"b", 1.0}, {"c", "text"}}},
+                         {"l", Value(std::span<const double>())}};
   const record::Words originals[] = {
       record::encode_free_row(1, 2, nested), record::encode_config(nested, 3),
       record::encode_key_set(64, columns({"a", "b"}), 4),

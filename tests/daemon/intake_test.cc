@@ -28,9 +28,9 @@ class IntakeTest : public ::testing::Test {
     events.poisoned = [this](const std::shared_ptr<Port>&, uint32_t ring, uint64_t) {
       poisoned_.push_back(ring);
     };
-    intake_ = std::make_unique<Intake>(RunInfo{"id", "name", "project", "/dir"}, board_,
-                                       std::vector<store::KeySet>{}, nullptr, large_, clock_,
-                                       events);
+    intake_ =
+        std::make_unique<Intake>(RunInfo{"id", "name", "project", "/dir"}, board_,
+                                 std::vector<store::KeySet>{}, nullptr, large_, clock_, events);
   }
 
   // A process joins; its first batch is stored.
@@ -239,11 +239,10 @@ TEST_F(IntakeTest, TheRunIsDescribedAtOnceAndNoReplyIsTooLarge) {
 TEST_F(IntakeTest, RequestsNamingForeignSlotsAreIgnored) {
   const auto process = join(0);
   turn_and_store();
-  process->write(0, make_record(record::encode_request({.kind = record::RequestKind::kRunInfo,
-                                                        .slot = 12345,
-                                                        .word = 1},
-                                                       1),
-                                0, shm::kFlagRequest));
+  process->write(
+      0, make_record(record::encode_request(
+                         {.kind = record::RequestKind::kRunInfo, .slot = 12345, .word = 1}, 1),
+                     0, shm::kFlagRequest));
   turn_and_store();
   EXPECT_TRUE(poisoned_.empty());
 }

@@ -59,11 +59,11 @@ TEST(Names, HashesNeverChange) {
 TEST(Sinks, AreKnownByTheirScheme) {
   EXPECT_THAT(check_sink("jsonl+file:///tmp/x.jsonl"), IsOk());
   EXPECT_THAT(check_sink("jsonl+file://x.jsonl"), FailsWith(Code::kInvalidArgument));
-  EXPECT_THAT(check_sink("carrier+pigeon://user:secret@coop/1"),
-              FailsWith(Code::kInvalidArgument,
-                        ::testing::AllOf(HasSubstr("carrier+pigeon://coop/1"),
-                                         HasSubstr("jsonl+file://"),
-                                         ::testing::Not(HasSubstr("secret")))));
+  EXPECT_THAT(
+      check_sink("carrier+pigeon://user:secret@coop/1"),
+      FailsWith(Code::kInvalidArgument,
+                ::testing::AllOf(HasSubstr("carrier+pigeon://coop/1"), HasSubstr("jsonl+file://"),
+                                 ::testing::Not(HasSubstr("secret")))));
 }
 
 TEST(Sinks, AreShownWithoutCredentials) {

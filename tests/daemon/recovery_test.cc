@@ -34,9 +34,7 @@ std::string make_segment(const std::string& dir, uint32_t producer) {
   return dir + "/" + created->name;
 }
 
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream(path) << text;
-}
+void write_file(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
 
 TEST(FindSegments, FindsWholeOnesAndPutsTheOthersAside) {
   const test::TempDir dir;

@@ -23,7 +23,7 @@ using ::testing::HasSubstr;
 // A destination in memory that can be told to fail.  The rows outlive the sink, as a server would.
 struct Destination {
   std::vector<uint64_t> rows;
-  int failures = 0;       // of the next sends
+  int failures = 0;  // of the next sends
   bool is_refusing = false;
   int open_failures = 0;
   int sends = 0;

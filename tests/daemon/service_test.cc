@@ -462,8 +462,7 @@ TEST_F(ServiceTest, DetachBySocketSettles) {
   auto process = join(connection, "run");
   process->register_keys(0, 64, {"a"});
   process->log(0, 64, {1});
-  EXPECT_TRUE(
-      connection.ask([](auto request) { request.initFinish().setExitCode(4); }).isOk());
+  EXPECT_TRUE(connection.ask([](auto request) { request.initFinish().setExitCode(4); }).isOk());
   EXPECT_EQ(ledger("run").at(0).producer.state, "failed");
   EXPECT_EQ(ledger("run").at(0).producer.exit_code, 4);
   EXPECT_EQ(ledger("run").at(0).stored, 1u);

@@ -4,7 +4,8 @@ import os
 import signal
 import unittest
 
-from sandbox import RUN, Program, SandboxTest, freeze, helper, kill_and_wait, thaw, until
+from sandbox import (RUN, Program, SandboxTest, freeze, helper, kill_and_wait, thaw, until,
+                     wait_for_death)
 
 RANKS = 4
 # How long a full ring may hold a row up in these tests, and what a busy machine may add.
@@ -138,6 +139,17 @@ class ServiceDeathTest(SandboxTest):
         self.assertTrue(self.sandbox.verify()["ok"])
         self.assertGreater(self.sandbox.check_ledger(kinds="mixed"), stored)
         self.assertEqual({s[0] for s in self.sandbox.states().values()}, {"crashed"})
+
+    def test_room_that_a_dead_service_did_not_give_back(self) -> None:
+        """It dies between storing a full ring and giving its room back: the next one gives it."""
+        self.sandbox.ringlog("service", "start", env={"RINGLOG_FAILPOINT": "before_give_back:20"})
+        doomed = self.sandbox.service()
+        ranks = self.start_ranks(RINGLOG_RING_BYTES="131072")
+        wait_for_death(doomed)
+        self.wait_for_rows(5_000)
+        self.assertEqual([report["dropped"] for report in self.finish(ranks)], [0] * RANKS)
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.sandbox.check_ledger(kinds="mixed")
 
     def test_any_program_starts_the_recovery(self) -> None:
         """A program that logs to another run wakes the service that recovers the first one."""

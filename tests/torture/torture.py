@@ -227,15 +227,15 @@ class Round:
         verified = self.sandbox.verify(self.name)
         lossy = [p for p in verified["producers"] if p["dropped"]]
         if not verified["ok"] or lossy or verified["damage"]:
-            raise AssertionError(f"verify: {verified}")
+            raise AssertionError(f"verify: {verified | {'producers': lossy}}")
         self.counts.rows += self.sandbox.check_ledger(run=self.name, kinds="mixed")
 
 
-def torture(seed: int, seconds: float, verbose: bool = False) -> Counts:
+def torture(seed: int, seconds: float, verbose: bool = False, first_round: int = 0) -> Counts:
     """Rounds for so long.  Raises what went wrong after printing how to repeat it."""
     counts = Counts()
     deadline = time.monotonic() + seconds
-    group = 0
+    group = first_round
     while time.monotonic() < deadline:
         sandbox = Sandbox()
         failed = True
@@ -252,7 +252,7 @@ def torture(seed: int, seconds: float, verbose: bool = False) -> Counts:
         finally:
             if failed:
                 steps = "\n  ".join(current.steps) if current else ""
-                print(f"torture: seed {seed}, round {number}:\n  {steps}", file=sys.stderr)
+                print(f"torture: --seed {seed} --round {number}:\n  {steps}", file=sys.stderr)
             sandbox.close(failed)
         group += ROUNDS_PER_SANDBOX
     return counts
@@ -263,11 +263,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", SEED)))
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--round", type=int, default=0, help="the first round to do")
     parser.add_argument("--build-dir", help="default: build/release")
     parser.add_argument("--verbose", action="store_true", help="a line for each round")
     arguments = parser.parse_args()
     print(f"torture: seed {arguments.seed}, {arguments.seconds:g} s", flush=True)
-    print(f"ok: {torture(arguments.seed, arguments.seconds, arguments.verbose)}")
+    counts = torture(arguments.seed, arguments.seconds, arguments.verbose, arguments.round)
+    print(f"ok: {counts}")
 
 
 if __name__ == "__main__":
