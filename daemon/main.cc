@@ -30,7 +30,13 @@ struct Options {
   bool is_foreground = false;
   bool is_started_by_client = false;
   bool is_version_asked = false;
+  bool is_help_asked = false;
 };
+
+constexpr std::string_view kUsage =
+    "usage: ringlogd --runtime-dir DIR [--ready-fd N] [--idle-exit-s N] [--started-by-client]\n"
+    "                [--foreground] | --version | --help\n"
+    "The service of ringlog; programs that log start it by themselves.\n";
 
 Result<Options> parse(int argc, char** argv) {
   Options options;
@@ -44,6 +50,8 @@ Result<Options> parse(int argc, char** argv) {
       options.is_started_by_client = true;
     } else if (word == "--version") {
       options.is_version_asked = true;
+    } else if (word == "--help") {
+      options.is_help_asked = true;
     } else if (word == "--runtime-dir" && has_value) {
       options.runtime_dir = argv[++i];
     } else if (word == "--ready-fd" && has_value) {
@@ -58,7 +66,7 @@ Result<Options> parse(int argc, char** argv) {
                        "--foreground, --version"};
     }
   }
-  if (options.runtime_dir.empty() && !options.is_version_asked) {
+  if (options.runtime_dir.empty() && !options.is_version_asked && !options.is_help_asked) {
     return Error{Code::kInvalidArgument, "ringlogd needs --runtime-dir DIR"};
   }
   return options;
@@ -130,6 +138,10 @@ int run(int argc, char** argv) {
     return 2;
   }
   Options& options = *parsed;
+  if (options.is_help_asked) {
+    say(STDOUT_FILENO, kUsage);
+    return 0;
+  }
   if (options.is_version_asked) {
     say(STDOUT_FILENO, "ringlogd " RINGLOG_VERSION "\n");
     return 0;

@@ -1,6 +1,7 @@
 // StreamMux: the processes attached to runs, from joining to their end.
 
 #include "daemon/limits.h"
+#include "daemon/process_watch.h"
 #include "daemon/stream_mux.h"
 
 #include <spdlog/spdlog.h>
@@ -67,8 +68,10 @@ void StreamMux::attach(const std::string& run_id, const ProducerSpec& spec, Peer
 void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,
                      const std::string& notice, const Reply<Attached>& reply) {
   if (!peer.pidfd) {
-    return reply(Error{
-        Code::kIo, "process " + std::to_string(peer.pid) + " cannot be watched: no pidfd for it"});
+    // Asked again for the reason; it was tried when the connection came.
+    auto again = open_pidfd(peer.pid, peer.pid_start);
+    return reply(Error{Code::kIo, "process " + std::to_string(peer.pid) + " cannot be watched" +
+                                      (again ? "; try again" : ": " + again.error().message)});
   }
   // A watch of its own for each producer, though one process may have several.
   auto pidfd = shm::duplicate(peer.pidfd->get());

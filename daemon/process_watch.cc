@@ -70,7 +70,11 @@ Result<shm::Fd> open_pidfd(int32_t pid, uint64_t pid_start) {
     return shm::errno_error("pidfd_open " + std::to_string(pid));
   }
   // Looked at after the pidfd is open, so that it cannot become another process in between.
+  errno = 0;
   const auto start = shm::process_start_time(pid);
+  if (!start && (errno == EMFILE || errno == ENFILE)) {
+    return shm::errno_error("look at process " + std::to_string(pid));
+  }
   if (!start || (pid_start != 0 && *start != pid_start)) return gone();
   return fd;
 }

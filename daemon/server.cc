@@ -296,7 +296,7 @@ OutgoingPtr Server::Impl::refusal(const Connection& connection, uint32_t version
                                                std::to_string(connection.peer.pid) + " to user " +
                                                std::to_string(connection.peer.uid)});
   }
-  if (version == schema::PROTOCOL_VERSION) return nullptr;
+  if (version == schema::PROTOCOL_VERSION) return {};
   return error_reply({Code::kVersion, "the client speaks protocol version " +
                                           std::to_string(version) +
                                           ", the service " RINGLOG_VERSION " version " +

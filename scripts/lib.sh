@@ -17,8 +17,6 @@ export PYTHONDONTWRITEBYTECODE=1
 if ! mkdir -p "${CCACHE_DIR:-$HOME/.cache/ccache}" 2>/dev/null; then
   export CCACHE_DIR="$root/build/ccache"
 fi
-# Checkouts in different folders share what they compile.
-export CCACHE_BASEDIR="$root" CCACHE_NOHASHDIR=1
 
 packages_build=(
   build-essential ca-certificates capnproto ccache cmake git libblosc-dev libboost-dev libcapnp-dev

@@ -100,8 +100,20 @@ Status spawn(const std::string& program, const std::string& runtime_dir, int rea
   return Done{};
 }
 
+Status await_listening(const std::string& runtime_dir, int64_t deadline_ns) {
+  for (;;) {
+    auto client = ControlClient::connect(runtime_dir);
+    if (client) return Done{};
+    if (client.error().code != Code::kServiceGone || shm::monotonic_ns() > deadline_ns) {
+      return client.take_error();
+    }
+    ::poll(nullptr, 0, 5);
+  }
+}
+
 // Reads what the service says through the pipe: "1" when it listens, else why it cannot.
-Status await_ready(int fd, int64_t deadline_ns, const std::string& program) {
+Status await_ready(int fd, int64_t deadline_ns, const std::string& program,
+                   const std::string& runtime_dir) {
   std::string text;
   for (;;) {
     const int64_t left_ms = (deadline_ns - shm::monotonic_ns()) / 1'000'000;
@@ -117,6 +129,8 @@ Status await_ready(int fd, int64_t deadline_ns, const std::string& program) {
     text.append(part.data(), static_cast<size_t>(size));
     if (text.front() == '1') return Done{};
   }
+  // One that was started in the background meanwhile is about to listen.
+  if (text.starts_with("already running")) return await_listening(runtime_dir, deadline_ns);
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return Error{Code::kServiceGone,
                program + (text.empty() ? " ended while starting" : ": " + text)};
@@ -158,7 +172,7 @@ Status launch_and_wait(const std::string& runtime_dir, int64_t deadline_ns) {
   if (!ready) return ready.take_error();
   if (Status s = spawn(*program, runtime_dir, ready->write.get()); !s) return s;
   ready->write.reset();
-  return await_ready(ready->read.get(), deadline_ns, *program);
+  return await_ready(ready->read.get(), deadline_ns, *program, runtime_dir);
 }
 
 }  // namespace

@@ -263,7 +263,8 @@ TEST_F(HandlerTest, FlippedBitsNeverCrash) {
   const uint64_t seed = test::seed();
   SCOPED_TRACE(test::seed_text(seed));
   test::Random random(seed);
-  const Item nested[] = {{"a", {{"b", 1.0}, {"c", "text"}}},
+  const Item inner[] = {{"b", 1.0}, {"c", "text"}};
+  const Item nested[] = {{"a", std::span<const Item>(inner)},
                          {"l", Value(std::span<const double>())}};
   const record::Words originals[] = {
       record::encode_free_row(1, 2, nested), record::encode_config(nested, 3),

@@ -36,7 +36,9 @@ TEST(CheckItems, TakesAnyTextForAKey) {
 TEST(CheckItems, RefusesAnEmptyKeyWhereverItIs) {
   EXPECT_THAT(check_key(""), FailsWith(Code::kInvalidArgument, "a key is empty"));
   EXPECT_THAT(check_one("a", {{"", 1}}), FailsWith(Code::kInvalidArgument, "a key is empty"));
-  const Value inner[] = {1, Value{{"b", {{"", 2}}}}};
+  const Item deepest[] = {{"", 2}};
+  const Item deep[] = {{"b", std::span<const Item>(deepest)}};
+  const Value inner[] = {1, std::span<const Item>(deep)};
   EXPECT_THAT(check_one("a", Value(std::span<const Value>(inner))),
               FailsWith(Code::kInvalidArgument, "a key is empty"));
 }
