@@ -29,7 +29,9 @@ Status read_all(const Words& words) { return read_all(as_bytes(words)); }
 
 std::vector<Words> small_messages() {
   const Item number[] = {{"a", 1.0}};
-  const Item list[] = {{"l", std::initializer_list<double>{1.0, 2.0}}};
+  // Values borrow, so each level has a name that lives as long as the whole.
+  const std::vector<double> numbers = {1.0, 2.0};
+  const Item list[] = {{"l", Value(numbers)}};
   const ColumnSpec columns[] = {{"a", schema::ColumnType::INT64}};
   return {encode_finish(1, 2),
           encode_blob(3, 4, 5),
@@ -42,11 +44,13 @@ std::vector<Words> small_messages() {
 }
 
 std::vector<Words> large_messages() {
-  const std::vector<Value> mixed = {1, "two", nullptr, Value{{"x", 3.0}, {"y", true}}};
-  const Item items[] = {{"loss", 0.5},
-                        {"nested", {{"a", {{"b", "c"}}}}},
-                        {"list", Value(mixed)},
-                        {"ints", Value(std::vector<int64_t>{1, 2, 3})}};
+  const std::vector<Item> pair = {{"x", 3.0}, {"y", true}};
+  const std::vector<Value> mixed = {1, "two", nullptr, Value(pair)};
+  const std::vector<int64_t> integers = {1, 2, 3};
+  const std::vector<Item> inner = {{"b", "c"}};
+  const std::vector<Item> outer = {{"a", Value(inner)}};
+  const Item items[] = {
+      {"loss", 0.5}, {"nested", Value(outer)}, {"list", Value(mixed)}, {"ints", Value(integers)}};
   return {encode_free_row(1, 2, items), encode_metric("m*", {"epoch", {"min", "max"}, false}, 3),
           encode_file("a", "/b", 4)};
 }
