@@ -73,7 +73,10 @@ void Intake::retire(uint32_t producer) {
 }
 
 void Intake::end_without_segment(store::ProducerState state, const EndFacts& facts) {
-  const End end = decide_end(std::nullopt, facts);
+  End end = decide_end(std::nullopt, facts);
+  if (!facts.exit_word && !facts.kernel && !facts.forced) {
+    end.cause = "it is gone with its shared memory; did the machine restart?";
+  }
   state.state = end.state;
   state.exit_code = end.exit_code;
   state.signal = end.signal;
@@ -114,7 +117,7 @@ void Intake::barrier(std::function<void()> done) {
   barriers_.push_back(std::move(barrier));
 }
 
-bool Intake::is_blocked() const { return in_flight_ != 0 && batch_->bytes >= kBatchBytesMax; }
+bool Intake::is_blocked() const { return batch_->bytes >= kBatchBytesMax; }
 
 uint64_t Intake::turn(Scratch& scratch) {
   uint64_t drained = 0;
@@ -139,8 +142,7 @@ uint64_t Intake::drain_ring(const std::shared_ptr<Port>& port, uint32_t ring, Sc
   RINGLOG_FAILPOINT("after_poll");
   start_batch();
   port->is_dirty = true;
-  handle_views(port, ring, scratch);
-  if (!polled && port->state.rings[ring].poisoned.empty()) {
+  if (handle_views(port, ring, before, scratch) && !polled) {
     poison(port, ring, reader.position(), polled.error());
   }
   if (reader.position() - port->stored_positions[ring] >= reader.capacity() / kBatchRingPart) {
@@ -158,14 +160,20 @@ void Intake::poison_broken(const std::shared_ptr<Port>& port) {
   }
 }
 
-void Intake::handle_views(const std::shared_ptr<Port>& port, uint32_t ring, Scratch& scratch) {
-  uint64_t good = scratch.views.empty()
-                      ? 0
-                      : scratch.views.front().end_position - scratch.views.front().header.bytes;
+// Handles the records that were polled from `begin` on.  False: not all of them.
+bool Intake::handle_views(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t begin,
+                          const Scratch& scratch) {
+  uint64_t good = begin;
   for (const shm::RecordView& view : scratch.views) {
+    // A small record can stand for a large blob, so the rest may have to wait for the next batch.
+    if (is_blocked()) {
+      port->readers[ring].rewind(good);
+      return false;
+    }
     const Status handled = handler_.handle(port->lanes[ring], view, port->notes, *batch_);
     if (!handled && handled.error().code == Code::kCorrupt) {
-      return poison(port, ring, good, handled.error());
+      poison(port, ring, good, handled.error());
+      return false;
     }
     if (!handled && !was_refusal_logged_) {
       was_refusal_logged_ = true;
@@ -176,6 +184,7 @@ void Intake::handle_views(const std::shared_ptr<Port>& port, uint32_t ring, Scra
     good = view.end_position;
     if (!port->notes.requests.empty()) take_requests(*port);
   }
+  return true;
 }
 
 void Intake::poison(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t position,

@@ -92,7 +92,8 @@ class Intake {
   void start_batch();
   bool is_blocked() const;
   uint64_t drain_ring(const std::shared_ptr<Port>& port, uint32_t ring, Scratch& scratch);
-  void handle_views(const std::shared_ptr<Port>& port, uint32_t ring, Scratch& scratch);
+  bool handle_views(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t begin,
+                    const Scratch& scratch);
   void poison(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t position,
               const Error& why);
   void take_requests(Port& port);

@@ -123,6 +123,7 @@ void StreamMux::reply_when_stored(Run& run, const std::shared_ptr<Port>& port,
              [this, reply_once] { parts_.loop.post(reply_once); });
   parts_.loop.after(kAttachStoredWaitMs, [reply_once, is_replied, attached, stream = run.stream] {
     if (*is_replied) return;
+    if (!attached->notice.empty()) attached->notice += "; ";
     attached->notice += "the store of the run is slow or cannot be written; rows wait in memory";
     if (const std::string why = stream->board.store_error(); !why.empty()) {
       attached->notice += ": " + why;
@@ -137,6 +138,7 @@ void StreamMux::add_member(Run& run, std::shared_ptr<Port> port, const store::Pr
   member.port = port;
   member.pid = state.pid;
   member.pid_start = state.pid_start;
+  member.watch.reset();  // before its descriptor goes
   member.pidfd = std::move(pidfd);
   run.empty_since_ms = 0;
   if (!port) return;

@@ -20,6 +20,8 @@ enum : uint32_t { kUnknown = 0, kGood = 1, kRetrying = 2, kRefused = 3 };
 }  // namespace
 
 void Network::add(std::shared_ptr<Stream> stream, const std::vector<std::string>& urls) {
+  if (urls.empty()) return;
+  stream->has_sinks.store(true, std::memory_order_relaxed);
   queue_.post([this, stream = std::move(stream), urls] { add_sinks(stream, urls); });
 }
 
@@ -52,6 +54,7 @@ void Network::remove(std::shared_ptr<Stream> stream, std::function<void()> done)
 }
 
 void Network::more(const std::shared_ptr<Stream>& stream) {
+  if (!stream->has_sinks.load(std::memory_order_relaxed)) return;
   queue_.post([this, stream] {
     const auto found = lines_.find(stream.get());
     if (found == lines_.end()) return;

@@ -273,7 +273,10 @@ kj::Promise<void> Server::Impl::answer(Connection& connection,
   ++request_count;
   idle_since_ms = 0;
   const bool is_last = connection.is_stranger;
-  return dispatch(connection, message.reader->getRoot<schema::ControlRequest>(), std::move(fds))
+  return kj::evalNow([&] {
+           return dispatch(connection, message.reader->getRoot<schema::ControlRequest>(),
+                           std::move(fds));
+         })
       .then([&connection](OutgoingPtr&& out) {
         for (const shm::Fd& fd : out->fds) out->raw_fds.insert(out->raw_fds.begin(), fd.get());
         auto written = capnp::writeMessage(*connection.stream,

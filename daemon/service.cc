@@ -2,6 +2,7 @@
 
 #include "daemon/recovery.h"
 
+#include <pthread.h>
 #include <ringlog/version.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -11,6 +12,14 @@
 namespace ringlog::service {
 
 namespace {
+
+// For people who look at the process with top or a debugger.
+template <typename Body>
+std::jthread start_thread(const char* name, Body body) {
+  std::jthread thread(body);
+  ::pthread_setname_np(thread.native_handle(), name);
+  return thread;
+}
 
 uint32_t epoch_of(const shm::Doorbell& doorbell) {
   return doorbell.page().epoch.load(std::memory_order_relaxed);
@@ -81,9 +90,9 @@ void Service::stop() {
 }
 
 void Service::run() {
-  std::jthread network_thread([this] { network_.run(); });
-  std::jthread store_thread([this] { writer_.run(); });
-  std::jthread drain_thread([this] { drain_.run(); });
+  std::jthread network_thread = start_thread("network", [this] { network_.run(); });
+  std::jthread store_thread = start_thread("store", [this] { writer_.run(); });
+  std::jthread drain_thread = start_thread("drain", [this] { drain_.run(); });
   loop_.run();
   server_.close();
   // Each stage before the one it gives to.

@@ -41,6 +41,7 @@ struct Stream {
   // Thread safe.
   RunBoard board;
   std::atomic<bool> is_every_write_synced{false};
+  std::atomic<bool> has_sinks{false};  // once true, for good
 
   // Drain thread.
   Intake intake;

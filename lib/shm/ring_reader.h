@@ -46,6 +46,9 @@ class RingReader {
   //   kIo       the file cannot be read
   Status poll(uint64_t bytes_max, std::vector<std::byte>& scratch, std::vector<RecordView>& out);
 
+  // Goes back to the end of a record of the last poll(): what was behind it is polled again.
+  void rewind(uint64_t position) { position_ = position; }
+
   // Gives everything before `position` back to the producer and wakes it if it waits.
   void give_back(uint64_t position);
 
