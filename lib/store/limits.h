@@ -52,9 +52,9 @@ inline constexpr int kNestingMax = 64;
 // LevelDB.  A write buffer holds about 0.2 s of the fastest load; what is in the log is replayed by
 // every reader of a live run, so it must stay small.
 inline constexpr size_t kWriteBufferBytes = size_t{8} << 20;
-// Fewer, larger files: a run of 10 GB is 320 of them.
-inline constexpr size_t kTableBytesMax = size_t{32} << 20;
-
+// Each compaction rewrites the last table it finds, half full on average: small tables make that
+// little.  A run of 10 GB is then 1280 files.
+inline constexpr size_t kTableBytesMax = size_t{8} << 20;
 // Tables of a run that ended are rewritten as a whole up to this size: half a second of work that
 // matters, because replaced chunks may be most of a small store.  In a larger one they are little.
 inline constexpr size_t kTidyBytesMax = size_t{64} << 20;

@@ -46,7 +46,11 @@ Status RunIndex::load_state(leveldb::DB& db) {
   }
   Result<std::string> commit = get_newest(db, key::commit());
   if (!commit && commit.error().code != Code::kNotFound) return commit.take_error();
-  if (commit) final_lsn = CommitState::from_bytes(*commit).final_lsn;
+  if (commit) {
+    const CommitState state = CommitState::from_bytes(*commit);
+    commit_number = state.number;
+    final_lsn = state.final_lsn;
+  }
   return Done{};
 }
 
@@ -71,7 +75,9 @@ Status RunIndex::load(leveldb::DB& db, std::unique_ptr<RunIndex> previous) {
   if (Status read = load_state(db); !read) return read;
   ChunksByLane chunks;
   uint64_t from_lsn = 0;
-  if (previous != nullptr && previous->damage.empty()) {
+  // Fewer commits than before: it is another run in the same place.
+  const bool is_older = previous != nullptr && previous->commit_number <= commit_number;
+  if (is_older && previous->damage.empty()) {
     from_lsn = previous->final_lsn;
     for (Lane& lane : previous->lanes) {
       std::erase_if(lane.chunks, [&](const ChunkInfo& chunk) { return chunk.lsn >= from_lsn; });

@@ -30,6 +30,7 @@ struct RunIndex {
   std::map<uint32_t, KeySet> key_sets;
   std::map<uint32_t, ProducerState> producers;
   std::vector<Lane> lanes;          // by rank, attempt, worker, ring
+  uint64_t commit_number = 0;       // of the last commit
   uint64_t final_lsn = 0;           // chunks below it are never deleted
   std::vector<std::string> damage;  // chunks that cannot be used, a line each
 

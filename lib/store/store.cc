@@ -94,7 +94,6 @@ struct Store::Impl {
   Status open(bool create);
   Status load();
   Status ensure_open();
-  Status settle();
   Status fill(const Commit& commit, leveldb::WriteBatch& batch);
   Status fill_rows(const Commit& commit);
   Status fill_state(const Commit& commit, leveldb::WriteBatch& batch);
