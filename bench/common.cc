@@ -70,6 +70,17 @@ void Figures::print() const {
   std::fflush(stdout);
 }
 
+void Figures::save(const std::string& path) const {
+  const nlohmann::json all = {{"numbers", numbers_}, {"texts", texts_}};
+  std::ofstream(path) << all;
+}
+
+void Figures::load(const std::string& path) {
+  const auto all = nlohmann::json::parse(std::ifstream(path));
+  for (const auto& [name, value] : all.at("numbers").items()) set(name, value);
+  for (const auto& [name, text] : all.at("texts").items()) note(name, text);
+}
+
 int run_main(int argc, char** argv, const std::function<void(const Arguments&, Figures&)>& body) {
   try {
     Figures figures;
@@ -115,13 +126,14 @@ double measure_ns_per_tick() {
   return tries[tries.size() / 2];
 }
 
-uint64_t measure_empty_ticks() {
+Timer measure_timer() {
   Histogram empty;
-  for (int i = 0; i < 100'000; ++i) {
+  for (int i = 0; i < 200'000; ++i) {
     const uint64_t start = first_tick();
     empty.add(last_tick() - start);
   }
-  return static_cast<uint64_t>(empty.quantile(0.5));
+  const uint64_t step = std::max<uint64_t>(empty.step(), 1);
+  return {empty.quantile(0.5, step), step};
 }
 
 }  // namespace
@@ -131,8 +143,8 @@ double ns_per_tick() {
   return value;
 }
 
-uint64_t empty_ticks() {
-  static const uint64_t value = measure_empty_ticks();
+const Timer& timer() {
+  static const Timer value = measure_timer();
   return value;
 }
 

@@ -55,6 +55,9 @@ class Figures {
   double get(const std::string& name) const { return numbers_.at(name); }
   // On standard output.
   void print() const;
+  // To and from a file; load() adds to what is there.
+  void save(const std::string& path) const;
+  void load(const std::string& path);
 
  private:
   std::map<std::string, double> numbers_;
@@ -103,8 +106,12 @@ inline uint64_t last_tick() { return first_tick(); }
 
 // Measured once per process.
 double ns_per_tick();
-// The median of last_tick() - first_tick() around nothing, in ticks: part of every measured call.
-uint64_t empty_ticks();
+// What last_tick() - first_tick() is around nothing: how much, and in which steps it is counted.
+struct Timer {
+  double empty_ticks;
+  uint64_t step_ticks;
+};
+const Timer& timer();
 
 // CPU time of this process so far.
 double cpu_seconds();

@@ -27,6 +27,8 @@ std::string cpu_model() {
   return "unknown";
 }
 
+}  // namespace
+
 double realtime_clock_ns() {
   constexpr int kCalls = 20'000;
   timespec now{};
@@ -34,8 +36,6 @@ double realtime_clock_ns() {
   for (int i = 0; i < kCalls; ++i) ::clock_gettime(CLOCK_REALTIME, &now);
   return static_cast<double>(last_tick() - start) * ns_per_tick() / kCalls;
 }
-
-}  // namespace
 
 double cacheline_rtt_ns() {
   constexpr int kRuns = 21;
@@ -75,11 +75,9 @@ void add_machine_figures(Figures& figures) {
   figures.note("machine.kernel", std::string(system.sysname) + " " + system.release);
   figures.note("machine.cpu", cpu_model());
   figures.set("machine.cpus", static_cast<double>(allowed_cpus().size()));
-  double load = 0;
-  std::ifstream("/proc/loadavg") >> load;
-  figures.set("machine.load", load);
   figures.set("machine.cacheline_rtt_ns", cacheline_rtt_ns());
-  figures.set("machine.timer_ns", static_cast<double>(empty_ticks()) * ns_per_tick());
+  figures.set("machine.timer_ns", timer().empty_ticks * ns_per_tick());
+  figures.set("machine.timer_step_ns", static_cast<double>(timer().step_ticks) * ns_per_tick());
   figures.set("machine.clock_realtime_ns", realtime_clock_ns());
 }
 

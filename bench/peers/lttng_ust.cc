@@ -1,7 +1,7 @@
 // LTTng-UST: the tracer closest to what ringlog does; its consumer daemon writes trace files.
 //
-// A session in which the producer waits instead of losing events.  The time ends when `lttng stop`
-// has returned and all is in the files; then every record is read back from them and checked.
+// A session in which the producer waits instead of losing events.  The time ends when the last byte
+// is in the trace files; then every record is read back from them and checked.
 
 #include "bench/peers/peer.h"
 
@@ -96,8 +96,9 @@ class LttngUstPeer final : public Peer {
   void consume(const Job& job, Sink& sink) override {
     State& state = **state_;
     while (!state.is_done.load(std::memory_order_acquire)) pause_for(0.0005);
-    lttng({"stop", session_});
-    sink.override_times(state.begin_ns, now_ns());
+    // Flushes what is in the buffers.  Its own waiting looks only five times a second.
+    lttng({"stop", "--no-wait", session_});
+    sink.override_times(state.begin_ns, wait_for_files(job));
     state.helper_cpu_ns = state.producer_cpu_ns + daemons_cpu_ns() - helpers_before_;
     for (const auto& file : fs::recursive_directory_iterator(folder_->path() + "/trace")) {
       if (file.is_regular_file() && file.path().filename() != "metadata" &&
@@ -138,6 +139,27 @@ class LttngUstPeer final : public Peer {
       pause_for(0.05);
     }
     fail("lttng-sessiond does not answer");
+  }
+
+  // When the trace files stopped growing, once they hold at least the records' bytes.
+  int64_t wait_for_files(const Job& job) const {
+    constexpr int64_t kQuietNs = 50'000'000;
+    const int64_t deadline = now_ns() + 60'000'000'000;
+    uint64_t size = 0;
+    int64_t grown_ns = now_ns();
+    while (size < job.count * job.record_size || now_ns() - grown_ns < kQuietNs) {
+      if (now_ns() > deadline) fail("lttng_ust: the trace does not become complete");
+      uint64_t found = 0;
+      for (const auto& file : fs::recursive_directory_iterator(folder_->path() + "/trace")) {
+        if (file.is_regular_file()) found += file.file_size();
+      }
+      if (found != size) {
+        size = found;
+        grown_ns = now_ns();
+      }
+      pause_for(0.001);
+    }
+    return grown_ns;
   }
 
   static uint64_t daemons_cpu_ns() {

@@ -1,0 +1,161 @@
+"""Runs the benchmark programs in interleaved rounds, merges what they found, prints one table.
+
+scripts/bench calls this.  Every program prints one flat JSON object of figures; their names end with
+the unit.  Of several rounds the median counts, the lowest and the highest are the spread; of a
+maximum the highest counts.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import table
+
+
+class Plan:
+    """How long everything takes."""
+
+    def __init__(self, rounds: int, transport_s: float, log_s: float, service_s: float,
+                 rows: int, ranks: int, piece_s: float) -> None:
+        self.rounds = rounds
+        self.transport_s = transport_s  # per peer and size
+        self.log_s = log_s  # per kind of call
+        self.service_s = service_s  # of idling; a quarter per round trip
+        self.rows = rows  # per producer of store_8x4
+        self.ranks = ranks
+        self.piece_s = piece_s  # per case of ring_bench
+
+
+PLANS = {
+    "full": Plan(7, 0.3, 2.0, 4.0, 1_000_000, 64, 0.1),
+    "quick": Plan(2, 0.06, 0.5, 2.0, 250_000, 64, 0.03),
+    # Shows that everything still works.
+    "smoke": Plan(1, 0.002, 0.02, 0.02, 2_000, 4, 0.0001),
+}
+
+
+def progress(text: str) -> None:
+    """Says what is being done."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def run_program(argv: list[str]) -> dict:
+    """The JSON that a program prints; what goes wrong is said, and costs its figures only."""
+    done = subprocess.run(argv, stdout=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        progress(f"{Path(argv[0]).name} {' '.join(argv[1:])} failed ({done.returncode})")
+        return {}
+    return json.loads(done.stdout)
+
+
+def run_pieces(program: Path, seconds: float) -> dict:
+    """CPU time per item of each case of a Google Benchmark program."""
+    if not program.exists():
+        return {"piece.missing": "Google Benchmark was not there at build time"}
+    found = run_program([str(program), f"--benchmark_min_time={seconds}",
+                         "--benchmark_format=json"])
+    figures = {}
+    for case in found.get("benchmarks", []):
+        name = case["name"].replace("/", "_")
+        if case.get("items_per_second"):
+            figures[f"piece.{name}.ns"] = float(f"{1e9 / case['items_per_second']:.4g}")
+    return figures
+
+
+def one_round(folder: Path, plan: Plan, scratch: list[str], failed: set[str]) -> dict:
+    """Every program once."""
+    common = ["--folder", scratch[0], "--shm", scratch[1]]
+    runs = [
+        ("transport_bench", ["--seconds", plan.transport_s]),
+        ("log_bench", ["--part", "calls", "--seconds", plan.log_s]),
+        ("service_bench", ["--part", "cold"]),
+        ("service_bench", ["--part", "attach", "--seconds", plan.service_s,
+                           "--ranks", plan.ranks]),
+        ("log_bench", ["--part", "threads", "--seconds", plan.log_s]),
+        ("service_bench", ["--part", "rtt", "--seconds", plan.service_s]),
+        ("log_bench", ["--part", "full", "--seconds", plan.log_s]),
+        ("service_bench", ["--part", "store", "--rows", plan.rows]),
+        ("log_bench", ["--part", "syscalls", "--seconds", plan.log_s]),
+    ]
+    figures = run_pieces(folder / "ring_bench", plan.piece_s)
+    for name, arguments in runs:
+        found = run_program([str(folder / name), *map(str, arguments), *common])
+        if not found:
+            failed.add(f"{name} {' '.join(map(str, arguments[:2]))}")
+        figures |= found
+    return figures
+
+
+def merge(rounds: list[dict]) -> dict:
+    """One flat object: each figure's median, and its spread when there was more than one round."""
+    merged = {}
+    for name in sorted({name for figures in rounds for name in figures}):
+        values = [figures[name] for figures in rounds if name in figures]
+        if isinstance(values[0], str):
+            merged[name] = values[-1]
+            continue
+        is_maximum = ".max_" in name
+        merged[name] = max(values) if is_maximum else float(f"{statistics.median(values):.6g}")
+        if len(rounds) > 1 and not is_maximum:
+            merged[f"{name}.lowest"] = min(values)
+            merged[f"{name}.highest"] = max(values)
+    return merged
+
+
+def describe(plan_name: str, rounds: int, load: float, source: Path) -> dict:
+    """What is needed to make sense of the figures later."""
+    commit = subprocess.run(
+        ["git", "-c", f"safe.directory={source}", "-C", str(source), "describe", "--always",
+         "--dirty"], capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "bench.commit": commit or "unknown",
+        "bench.plan": plan_name,
+        "bench.rounds": rounds,
+        "bench.date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%MZ"),
+        "machine.arch": platform.machine(),
+        "machine.load": load,
+    }
+
+
+def main() -> int:
+    """The program."""
+    parser = argparse.ArgumentParser(description="Runs ringlog's benchmarks.")
+    parser.add_argument("--programs", type=Path, required=True, help="folder of the programs")
+    parser.add_argument("--plan", choices=PLANS, default="full")
+    parser.add_argument("--rounds", type=int, help="instead of the plan's")
+    parser.add_argument("--json", type=Path, help="file for all figures")
+    options = parser.parse_args()
+    plan = PLANS[options.plan]
+    count = options.rounds or plan.rounds
+    load = os.getloadavg()[0]
+    failed: set[str] = set()
+    rounds = []
+    # Programs clean up behind themselves; these folders also go when one of them is killed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with (tempfile.TemporaryDirectory(prefix="ringlog-bench-") as disk,
+          tempfile.TemporaryDirectory(prefix="ringlog-bench-", dir=shared) as memory):
+        for number in range(count):
+            progress(f"round {number + 1} of {count}")
+            rounds.append(one_round(options.programs.absolute(), plan, [disk, memory], failed))
+    figures = merge(rounds) | describe(
+        options.plan, count, load, Path(__file__).resolve().parent.parent)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n",
+                                encoding="utf-8")
+    print(table.render(figures))
+    if failed:
+        progress(f"without figures: {', '.join(sorted(failed))}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
