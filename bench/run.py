@@ -1,7 +1,7 @@
 """Runs the benchmark programs in interleaved rounds, merges what they found, prints one table.
 
-scripts/bench calls this.  Every program prints one flat JSON object of figures; their names end with
-the unit.  Of several rounds the median counts, the lowest and the highest are the spread; of a
+scripts/bench calls this.  Every program prints one flat JSON object of figures; their names end
+with the unit.  Of several rounds the median counts, the lowest and the highest are the spread; of a
 maximum the highest counts.
 """
 
