@@ -4,8 +4,11 @@
 
 #include "cli/commands.h"
 #include "cli/csv.h"
+#include "cli/export.h"
 #include "cli/format.h"
+#include "cli/target_dir.h"
 #include "cli/target_file.h"
+#include "formats/tfevents.h"
 #include "store/row_json.h"
 
 namespace ringlog::cli {
@@ -60,11 +63,32 @@ Status write_file(store::RunReader& reader, const ExportOptions& options, uint64
   return file->publish();
 }
 
+// A folder of files in another tool's format.
+int export_folder(const OpenRun& run, const ExportOptions& options) {
+  const std::string path = options.path.empty() ? run.place.run_id + "-tfevents" : options.path;
+  auto target = TargetDir::create(path);
+  if (!target) return fail(target.error());
+  auto count = export_tfevents(*run.reader, target->place());
+  if (!count) return fail(count.error());
+  if (Status s = target->publish(); !s) return fail(s.error());
+  say(fmt::format("{} in {}", format_plural(count->rows, "row"), printable(path)));
+  if (count->left_out > 0) {
+    say(fmt::format("warning: {} left out: its step is above {}, the largest of the format",
+                    format_plural(count->left_out, "row"), formats::kStepMax));
+  }
+  return kExitOk;
+}
+
+bool is_text(ExportFormat format) {
+  return format == ExportFormat::kJsonl || format == ExportFormat::kCsv;
+}
+
 }  // namespace
 
 int run_export(Context& context, const ExportOptions& options) {
   auto run = open_run(context, options.run);
   if (!run) return fail(run.error());
+  if (!is_text(options.format)) return export_folder(*run, options);
   uint64_t rows = 0;
   if (options.path.empty() || options.path == "-") {
     const Status written = write_rows(*run->reader, options.format, context.out, rows);

@@ -46,11 +46,13 @@ struct PlotOptions {
 };
 int run_plot(Context& context, const PlotOptions& options);
 
-enum class ExportFormat { kJsonl, kCsv };
+enum class ExportFormat { kJsonl, kCsv, kTfevents };
 struct ExportOptions {
   std::string run;
   ExportFormat format = ExportFormat::kJsonl;
-  std::string path{};  // empty or "-": standard output
+  // Of jsonl and csv: empty or "-" is standard output.  Of the others: a folder that is made; empty
+  // is one in the working directory, named after the run.
+  std::string path{};
 };
 int run_export(Context& context, const ExportOptions& options);
 

@@ -9,6 +9,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,10 @@
 
 namespace ringlog::cli {
 namespace {
+
+const std::map<std::string, ExportFormat> kFormats = {{"jsonl", ExportFormat::kJsonl},
+                                                      {"csv", ExportFormat::kCsv},
+                                                      {"tfevents", ExportFormat::kTfevents}};
 
 // Everything that can be said on the command line.
 struct CommandLine {
@@ -110,16 +115,17 @@ void add_plot(CLI::App& app, CommandLine& line) {
 void add_export(CLI::App& app, CommandLine& line) {
   CLI::App* exported =
       add_command(app, line, "export", "all rows for other tools", [&line](Context& context) {
-        const bool is_csv = line.format == "csv";
-        line.exported.format = is_csv ? ExportFormat::kCsv : ExportFormat::kJsonl;
+        line.exported.format = kFormats.at(line.format);
         return run_export(context, line.exported);
       });
   add_run(exported, line.exported.run);
-  exported->add_option("--format", line.format, "jsonl or csv")
-      ->check(CLI::IsMember({"jsonl", "csv"}))
+  exported->add_option("--format", line.format, "jsonl, csv or tfevents")
+      ->check(CLI::IsMember(kFormats))
       ->type_name("FORMAT")
       ->required();
-  exported->add_option("-o,--output", line.exported.path, "file instead of standard output")
+  exported
+      ->add_option("-o,--output", line.exported.path,
+                   "file instead of standard output; of tfevents a folder to make")
       ->type_name("PATH");
 }
 

@@ -7,8 +7,10 @@ find_package(CURL 7.68 REQUIRED)           # curl_multi_wakeup
 find_package(CLI11 CONFIG REQUIRED)
 find_package(fmt CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
+find_package(Protobuf 3.21 REQUIRED)       # messages of the export formats
 find_package(spdlog CONFIG REQUIRED)
 find_package(tomlplusplus CONFIG REQUIRED)
+find_package(ZLIB REQUIRED)                # the checksum of the .wandb format
 
 # Cap'n Proto's package looks for libatomic with a C compiler, which this project does not enable.
 set(FOUND_LIBATOMIC TRUE CACHE INTERNAL "Answers CapnProtoConfig.cmake")
@@ -33,6 +35,7 @@ function(ringlog_find_library name header library)
     INTERFACE_INCLUDE_DIRECTORIES "${RINGLOG_${name}_INCLUDE_DIR}")
 endfunction()
 ringlog_find_library(blosc blosc.h blosc)
+ringlog_find_library(isal isa-l/crc.h isal)
 ringlog_find_library(zstd zstd.h zstd)
 
 if(RINGLOG_DEVELOPER)

@@ -31,7 +31,8 @@ LAYERS = [
     (r"lib/shm/", r"(capnp|kj|schema|record|client|store)/", None, "shm knows no Cap'n Proto"),
     (r"lib/record/", r"(client|store)/", None, "record is below client and store"),
     (r"lib/client/", r"(store|leveldb)/", None, "the user's side knows no store"),
-    (r"lib/store/", r"client/", None, "the store knows no client"),
+    (r"lib/store/", r"(client|formats)/", None, "the store knows no client and no export format"),
+    (r"lib/formats/", r"client/", None, "a format is made from the store"),
     (r"lib/", r"(daemon|cli)/", None, "lib knows no daemon and no command line"),
     (r"daemon/", r"cli/", None, "the service knows no command line"),
     (r"cli/", r"daemon/", None, "the command line talks to the service, it holds none of it"),
@@ -40,6 +41,8 @@ LAYERS = [
     (PRODUCT, r"kj/(async|compat/http|timer)",
      r"daemon/(server\.|control_loop\.|main\.cc|web_[a-z_]*\.)",
      "KJ async stays in the control server and the web page"),
+    (PRODUCT, r"(google/protobuf|isa-l|zlib\.)", r"lib/formats/",
+     "what other tools' formats need stays in lib/formats"),
     (PRODUCT, r"boost/", r"lib/shm/segment\.", "Boost stays in the segment mapping"),
     (PRODUCT, r"spdlog/", r"daemon/", "only the service writes a log"),
     (r"examples/", r"(shm|record|client|store|daemon|cli|schema)/", None,
@@ -250,7 +253,7 @@ def order_comments(path, text):
 
 def test_names(path, _text):
     """CMake builds what matches a pattern; a test that matches none would never run."""
-    match = re.match(r"tests/(shm|record|store|client|daemon|cli)/[^/]*\.cc$", path)
+    match = re.match(r"tests/(shm|record|store|formats|client|daemon|cli)/[^/]*\.cc$", path)
     if match and not path.endswith("_test.cc"):
         return [(1, "not built: a unit test is named *_test.cc, a helper lives in tests/support")]
     match = re.match(r"tests/e2e/[^/]*\.py$", path)
