@@ -132,12 +132,15 @@ void count_segments(const std::string& folder, Leftovers& found) {
 Leftovers find_segments(const std::string& runtime_dir) {
   Leftovers found;
   count_segments(runtime_dir + "/segments", found);
-  // Where the runtime directory is on a disk, the service keeps them in /dev/shm.
+  // Where the runtime directory is on a disk, the service keeps them in /dev/shm; where a tmpfs has
+  // no room for them, in /var/tmp.
   const std::string prefix = fmt::format("ringlog-{}-", ::geteuid());
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator("/dev/shm", error)) {
-    if (entry.path().filename().string().starts_with(prefix)) {
-      count_segments(entry.path().string(), found);
+  for (const char* shared : {"/dev/shm", "/var/tmp"}) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(shared, error)) {
+      if (entry.path().filename().string().starts_with(prefix)) {
+        count_segments(entry.path().string(), found);
+      }
     }
   }
   return found;

@@ -128,6 +128,8 @@ int serve(Options& options, const RuntimeDir& place) {
   if (!service) return fail(options, service.error().message);
   tell_ready(options, "1");
   (*service)->run();
+  service->reset();
+  tidy_segment_dirs(place);
   return 0;
 }
 

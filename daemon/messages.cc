@@ -70,6 +70,15 @@ ProducerSpec read_producer_spec(schema::ProducerSpec::Reader in) {
   return spec;
 }
 
+RunSpec read_attach(schema::Attach::Reader in) {
+  RunSpec spec;
+  spec.run_id = text(in.getRunId());
+  spec.project = text(in.getProject());
+  spec.root = text(in.getRoot());
+  spec.producer = read_producer_spec(in.getProducer());
+  return spec;
+}
+
 RunSpec read_run_spec(schema::RunSpec::Reader in) {
   RunSpec spec;
   spec.run_id = text(in.getRunId());

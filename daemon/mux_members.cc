@@ -28,18 +28,18 @@ Result<std::shared_ptr<Port>> make_port(const StreamMux::Parts& parts, const Run
   segment.pid = state.pid;
   segment.pid_start = state.pid_start;
   if (spec.ring_bytes != 0) segment.first_ring_bytes = spec.ring_bytes;
-  auto created = shm::create_segment(parts.segment_dir, segment);
+  auto created = shm::create_segment(parts.segments, segment);
   if (!created) return created.take_error();
   if (!created->notice.empty()) spdlog::warn("run {}: {}", info.run_id, created->notice);
   auto client_fd = shm::duplicate(created->fd.get());
   if (!client_fd) return client_fd.take_error();
-  const std::string path = created->name.empty() ? "" : parts.segment_dir + "/" + created->name;
+  const std::string path = created->path;
   auto port = open_port(std::move(created->fd), path, state);
   if (!port) {
     if (!path.empty()) ::unlink(path.c_str());
     return port;
   }
-  attached.segment = created->name;
+  attached.segment = path.substr(path.rfind('/') + 1);
   attached.segment_fd = std::move(*client_fd);
   attached.notice = created->notice;
   return port;
@@ -52,18 +52,6 @@ std::string root_of(const RunInfo& info) {
 }
 
 }  // namespace
-
-void StreamMux::attach(const std::string& run_id, const ProducerSpec& spec, Peer peer,
-                       Reply<Attached> reply) {
-  with_known_run(run_id, [this, run_id, spec, peer = std::move(peer), reply](Run* run) {
-    if (run == nullptr) {
-      return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
-    }
-    std::string host;
-    if (const auto parent = run->stream->board.producer(spec.parent_producer)) host = parent->host;
-    join(*run, spec, host, peer, "", reply);
-  });
-}
 
 void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,
                      const std::string& notice, const Reply<Attached>& reply) {

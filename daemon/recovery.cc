@@ -52,10 +52,11 @@ void move_aside(const std::string& path, const std::string& why) {
   }
 }
 
-Result<std::vector<FoundSegment>> find_segments(const std::string& directory) {
+namespace {
+
+Status find_in(const std::string& directory, std::vector<FoundSegment>& found) {
   auto names = list(directory);
   if (!names) return names.take_error();
-  std::vector<FoundSegment> found;
   for (const std::string& name : *names) {
     const std::string path = directory + "/" + name;
     // Its maker died before the client heard of it.
@@ -70,6 +71,21 @@ Result<std::vector<FoundSegment>> find_segments(const std::string& directory) {
     RINGLOG_FAILPOINT("recovery");
     found.push_back(std::move(*segment));
   }
+  return Done{};
+}
+
+}  // namespace
+
+Result<std::vector<FoundSegment>> find_segments(const shm::SegmentPlaces& places) {
+  std::vector<FoundSegment> found;
+  if (Status s = find_in(places.directory, found); !s) return s.take_error();
+  const std::string& overflow = places.overflow;
+  if (overflow.empty() || ::access(overflow.c_str(), F_OK) != 0) return found;
+  if (Status s = shm::private_directory(overflow); !s) {
+    spdlog::warn("no segment is looked for in {}: {}", overflow, s.error().message);
+    return found;
+  }
+  if (Status s = find_in(overflow, found); !s) return s.take_error();
   return found;
 }
 

@@ -21,10 +21,11 @@ struct FoundSegment {
   shm::SegmentHeader header;
 };
 
-// All segments in `directory`.  Half-made ones are removed; those that cannot be read are renamed
+// All segments in both places.  Half-made ones are removed; those that cannot be read are renamed
 // to
-// *.bad and logged.  kIo: the directory cannot be read.
-Result<std::vector<FoundSegment>> find_segments(const std::string& directory);
+// *.bad and logged.  An overflow folder that does not exist or is not ours alone holds none.
+//   kIo, kNotFound, kPermission  a folder cannot be read
+Result<std::vector<FoundSegment>> find_segments(const shm::SegmentPlaces& places);
 // Gets a segment out of the way of later services; logged with `why`.
 void move_aside(const std::string& path, const std::string& why);
 

@@ -43,24 +43,26 @@ Result<bool> lock_or_find_other(int fd, int dir_fd, const std::string& path) {
   }
 }
 
-std::string tmpfs_segment_dir(const std::string& runtime_dir) {
+// The folder of this runtime directory in a place that all users share.
+std::string folder_below(const char* shared, const std::string& runtime_dir) {
   char digits[17];
   std::snprintf(digits, sizeof digits, "%016" PRIx64, stable_hash(runtime_dir));
-  return "/dev/shm/ringlog-" + std::to_string(::geteuid()) + "-" + digits;
+  return std::string(shared) + "/ringlog-" + std::to_string(::geteuid()) + "-" + digits;
 }
 
-Status choose_segment_dir(RuntimeDir& place) {
-  place.segment_dir = place.path + "/segments";
+Status choose_segment_dirs(RuntimeDir& place) {
+  place.segments.overflow = folder_below("/var/tmp", place.path);
+  place.segments.directory = place.path + "/segments";
   if (!shm::is_tmpfs(place.path)) {
-    const std::string other = tmpfs_segment_dir(place.path);
+    const std::string other = folder_below("/dev/shm", place.path);
     if (shm::is_tmpfs("/dev/shm") && shm::private_directory(other)) {
-      place.segment_dir = other;
+      place.segments.directory = other;
       return Done{};
     }
     place.notice = place.path + " is not on tmpfs and " + other +
                    " cannot be used: rings are on a disk, whose writeback can stall log()";
   }
-  return shm::private_directory(place.segment_dir);
+  return shm::private_directory(place.segments.directory);
 }
 
 }  // namespace
@@ -85,8 +87,15 @@ Result<std::optional<RuntimeDir>> claim_runtime_dir(const std::string& path) {
   auto locked = lock_or_find_other(place.lock.get(), place.dir.get(), path + "/service.lock");
   if (!locked) return locked.take_error();
   if (!*locked) return std::optional<RuntimeDir>();
-  if (Status s = choose_segment_dir(place); !s) return s.take_error();
+  if (Status s = choose_segment_dirs(place); !s) return s.take_error();
   return std::optional<RuntimeDir>(std::move(place));
+}
+
+void tidy_segment_dirs(const RuntimeDir& place) {
+  for (const std::string& folder : {place.segments.directory, place.segments.overflow}) {
+    // One that still holds a segment stays: rmdir() refuses it.
+    if (!folder.starts_with(place.path + "/")) ::rmdir(folder.c_str());
+  }
 }
 
 }  // namespace ringlog::service

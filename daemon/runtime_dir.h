@@ -7,9 +7,12 @@
 //   service.log    rotating
 //   segments/      one file per attached process, unless the directory is not on tmpfs
 //
+// Segments for which the tmpfs has no room are in a folder on disk, /var/tmp/ringlog-<uid>-<hash>.
+//
 // Used by main() before any thread exists.
 
 #include "shm/posix.h"
+#include "shm/segment.h"
 
 #include <ringlog/result.h>
 
@@ -20,10 +23,10 @@ namespace ringlog::service {
 
 struct RuntimeDir {
   std::string path;
-  shm::Fd dir;              // for names relative to it, whatever the path's length
-  shm::Fd lock;             // held
-  std::string segment_dir;  // mode 0700, on tmpfs if there is one
-  std::string notice;       // why segments are not on tmpfs; empty otherwise
+  shm::Fd dir;                  // for names relative to it, whatever the path's length
+  shm::Fd lock;                 // held
+  shm::SegmentPlaces segments;  // `directory` exists, mode 0700; `overflow` need not
+  std::string notice;           // why segments are not on tmpfs; empty otherwise
 };
 
 // Checks or creates the directory and takes the lock.  Nothing: another service lives there.
@@ -31,5 +34,9 @@ struct RuntimeDir {
 //   kIo          it cannot be created or locked
 // Waits kLockWaitMs at most, for a service that is just exiting.
 Result<std::optional<RuntimeDir>> claim_runtime_dir(const std::string& path);
+
+// Removes the folders of segments that are outside the runtime directory and empty.  For a service
+// that ends, while it holds the lock.
+void tidy_segment_dirs(const RuntimeDir& place);
 
 }  // namespace ringlog::service

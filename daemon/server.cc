@@ -317,9 +317,7 @@ kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
       });
     case schema::ControlRequest::ATTACH:
       return attached(connection, [&](Reply<Attached> reply) {
-        mux.attach(request.getAttach().getRunId().cStr(),
-                   read_producer_spec(request.getAttach().getProducer()), connection.peer,
-                   std::move(reply));
+        mux.attach(read_attach(request.getAttach()), connection.peer, std::move(reply));
       });
     case schema::ControlRequest::RESUME:
       return resume(connection, request.getResume(), std::move(fds));

@@ -47,8 +47,8 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
                 auto box = std::make_shared<std::unique_ptr<Batch>>(std::move(batch));
                 drain_.post([stream, box] { stream->intake.confirm(std::move(*box)); });
               }),
-      mux_({loop_, drain_, writer_, network_, large_, clock_, place.segment_dir,
-            epoch_of(*doorbell_)}),
+      mux_(
+          {loop_, drain_, writer_, network_, large_, clock_, place.segments, epoch_of(*doorbell_)}),
       server_(loop_, mux_, clock_,
               {.runtime_dir_fd = place.dir.get(),
                .runtime_dir = place.path,
@@ -73,7 +73,7 @@ Status Service::listen() {
   spdlog::info("ringlogd {} pid {} epoch {} in {}", RINGLOG_VERSION, ::getpid(),
                epoch_of(*doorbell_), place_.path);
   if (!place_.notice.empty()) spdlog::warn("{}", place_.notice);
-  auto found = find_segments(place_.segment_dir);
+  auto found = find_segments(place_.segments);
   if (!found) return found.take_error();
   for (FoundSegment& segment : *found) mux_.adopt(std::move(segment));
   if (Status s = server_.listen(); !s) return s;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <ringlog/version.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -79,6 +80,24 @@ void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
              if (spec.mode != "offline") parts_.network.add((*run)->stream, spec.sinks);
              join(**run, spec.producer, spec.host, peer, std::exchange((*run)->notice, ""), reply);
            });
+}
+
+void StreamMux::attach(RunSpec spec, Peer peer, Reply<Attached> reply) {
+  if (Status s = check_spec(spec); !s) return reply(s.take_error());
+  const RunInfo info = place_of(spec.root, spec.project, spec.run_id);
+  // A child joins what its parent made; it never makes a run.
+  if (!runs_.contains(info.dir) && ::access((info.dir + "/store").c_str(), F_OK) != 0) {
+    return reply(Error{Code::kNotFound, "there is no run " + info.dir + " to join"});
+  }
+  with_run(info, [this, spec, peer = std::move(peer), reply = std::move(reply)](Result<Run*> run) {
+    if (!run) return reply(run.take_error());
+    std::string host;
+    const RunBoard& board = (*run)->stream->board;
+    if (const auto parent = board.producer(spec.producer.parent_producer)) {
+      host = parent->host;
+    }
+    join(**run, spec.producer, host, peer, std::exchange((*run)->notice, ""), reply);
+  });
 }
 
 void StreamMux::inform_start(const std::string& run_id, const Reply<Done>& reply) {

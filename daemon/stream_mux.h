@@ -44,7 +44,7 @@ class StreamMux {
     Network& network;
     LargeReplies& large;
     const Clock& clock;
-    std::string segment_dir;
+    shm::SegmentPlaces segments;
     uint32_t epoch = 0;
   };
   explicit StreamMux(Parts parts) : parts_(std::move(parts)) {}
@@ -58,8 +58,8 @@ class StreamMux {
   //   kTooLarge         a limit
   void inform_init(RunSpec spec, Peer peer, Reply<Attached> reply);
   void inform_start(const std::string& run_id, const Reply<Done>& reply);
-  void attach(const std::string& run_id, const ProducerSpec& spec, Peer peer,
-              Reply<Attached> reply);
+  // Of `spec` the place and the producer count.
+  void attach(RunSpec spec, Peer peer, Reply<Attached> reply);
   // `segment` by name, or a memfd.  Replies the segment's uuid.
   void resume(const std::string& segment, shm::Fd memfd, Peer peer, Reply<std::string> reply);
   void put_blob(const std::string& run_id, store::BlobId id, uint64_t size, shm::Fd fd,

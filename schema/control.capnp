@@ -58,8 +58,11 @@ struct ProducerSpec {
 }
 
 struct Attach {
+  # A forked child joins its parent's run, which may have ended for everybody else meanwhile.
   runId @0 :Text;
   producer @1 :ProducerSpec;
+  project @2 :Text;
+  root @3 :Text;               # Absolute path of the folder that holds the runs.
 }
 
 struct Resume {

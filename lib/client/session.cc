@@ -102,6 +102,8 @@ Result<std::shared_ptr<Session>> Session::attach(const SessionSpec& spec,
   if (spec.parent_producer != 0) {
     auto attach = request.initAttach();
     attach.setRunId(spec.settings.run_id.c_str());
+    attach.setProject(spec.settings.project.c_str());
+    attach.setRoot(spec.settings.dir.c_str());
     describe_producer(spec, attach.initProducer());
   } else {
     describe_run(spec, request.initInformInit());

@@ -109,8 +109,7 @@ Result<CreatedSegment> create_named(const std::string& directory, const SegmentH
     return Error{Code::kIo, directory + " has " + std::to_string(*free) +
                                 " bytes free, a segment takes " + std::to_string(header.file_size)};
   }
-  const std::string name = std::string(header_text(header.uuid)) + ".seg";
-  const std::string path = directory + "/" + name;
+  const std::string path = directory + "/" + std::string(header_text(header.uuid)) + ".seg";
   const std::string temporary = path + ".new";
   auto fd = open_file(temporary, O_RDWR | O_CREAT | O_EXCL, 0600);
   if (!fd) return fd.take_error();
@@ -122,7 +121,13 @@ Result<CreatedSegment> create_named(const std::string& directory, const SegmentH
     ::unlink(temporary.c_str());
     return filled.take_error();
   }
-  return CreatedSegment{std::move(*fd), name, {}};
+  return CreatedSegment{std::move(*fd), path, {}};
+}
+
+Result<CreatedSegment> create_on_disk(const std::string& directory, const SegmentHeader& header) {
+  if (directory.empty()) return Error{Code::kNotFound, "there is no folder for it on disk"};
+  if (Status s = private_directory(directory); !s) return s.take_error();
+  return create_named(directory, header);
 }
 
 Result<CreatedSegment> create_anonymous(const SegmentHeader& header) {
@@ -233,14 +238,21 @@ uint64_t segment_size(const SegmentSpec& spec) {
   return header.file_size;
 }
 
-Result<CreatedSegment> create_segment(const std::string& directory, const SegmentSpec& spec) {
+Result<CreatedSegment> create_segment(const SegmentPlaces& places, const SegmentSpec& spec) {
   auto header = make_header(spec);
   if (!header) return header.take_error();
-  auto named = create_named(directory, *header);
+  auto named = create_named(places.directory, *header);
   if (named) return named;
+  auto on_disk = create_on_disk(places.overflow, *header);
+  if (on_disk) {
+    on_disk->notice = named.error().message + "; the rings of this process are in " +
+                      places.overflow + ", on a disk, whose writeback can make log() wait";
+    return on_disk;
+  }
+  const std::string why = named.error().message + "; " + on_disk.error().message;
   auto anonymous = create_anonymous(*header);
-  if (!anonymous) return std::move(anonymous.take_error()).in(named.error().message);
-  anonymous->notice = named.error().message +
+  if (!anonymous) return std::move(anonymous.take_error()).in(why);
+  anonymous->notice = why +
                       "; using anonymous memory, whose rows survive the death of either side but "
                       "not of both at once";
   return anonymous;

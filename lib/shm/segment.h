@@ -3,7 +3,8 @@
 //
 // The service creates a segment completely (all pages written, header filled) under a temporary
 // name and renames it, so that whoever finds one by name finds a whole one.  Where the tmpfs has no
-// room it is a sealed memfd instead.  Both sides check everything they did not write themselves.
+// room it is a file on disk, and where that cannot be a sealed memfd.  Both sides check everything
+// they did not write themselves.
 //
 // The views are resources: they own their mapping, neither copy nor move, and all pointers from
 // them end with them.  The objects have no locks; the words they give access to are atomics.
@@ -45,14 +46,20 @@ uint64_t segment_size(const SegmentSpec& spec);
 
 struct CreatedSegment {
   Fd fd;
-  std::string name;    // file name in `directory`; empty: a memfd
-  std::string notice;  // why it is a memfd; empty otherwise
+  std::string path;    // of the file <uuid>.seg; empty: a memfd
+  std::string notice;  // why it is not in the first place; empty otherwise
 };
-// Creates the file `directory`/<uuid>.seg, or a memfd when the filesystem has not the room for it
-// and a quarter more.
+// Where segments may be.  A page of a file stays in the kernel's cache whoever dies, so both
+// folders keep rows alike; on a disk the kernel's writeback can make a log() wait.
+struct SegmentPlaces {
+  std::string directory;   // on tmpfs if there is one
+  std::string overflow{};  // on disk, made when it is needed; empty: none
+};
+// Creates a segment in the first of the places whose filesystem has the room for it and a quarter
+// more, else as a memfd.
 //   kInvalidArgument  a ring size that is not a power of two or out of limits.h, a name too long
-//   kIo               neither fits
-Result<CreatedSegment> create_segment(const std::string& directory, const SegmentSpec& spec);
+//   kIo               none of them can hold it
+Result<CreatedSegment> create_segment(const SegmentPlaces& places, const SegmentSpec& spec);
 
 // Reads and validates the header of a segment file into private memory.
 //   kVersion  another layout; kCorrupt  not a segment or impossible geometry; kIo

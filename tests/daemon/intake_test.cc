@@ -45,11 +45,11 @@ class IntakeTest : public ::testing::Test {
     segment.root = "/";
     segment.producer_id = state->producer;
     segment.first_ring_bytes = segment.later_ring_bytes = shm::kRingBytesMin;
-    auto created = shm::create_segment(dir_.path(), segment);
+    auto created = shm::create_segment({dir_.path()}, segment);
     EXPECT_THAT(created, IsOk());
     auto other = shm::duplicate(created->fd.get());
     EXPECT_THAT(other, IsOk());
-    auto port = open_port(std::move(created->fd), dir_.file(created->name), *state);
+    auto port = open_port(std::move(created->fd), created->path, *state);
     EXPECT_THAT(port, IsOk());
     ports_.push_back(*port);
     intake_->add(*port, [this] { ++joined_; });

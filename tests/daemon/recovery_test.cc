@@ -29,9 +29,9 @@ std::string make_segment(const std::string& dir, uint32_t producer) {
   spec.worker = 1;
   spec.pid = 42;
   spec.pid_start = 4242;
-  auto created = shm::create_segment(dir, spec);
+  auto created = shm::create_segment({dir}, spec);
   EXPECT_THAT(created, IsOk());
-  return dir + "/" + created->name;
+  return created->path;
 }
 
 void write_file(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
@@ -44,7 +44,7 @@ TEST(FindSegments, FindsWholeOnesAndPutsTheOthersAside) {
   write_file(dir.file("text.seg"), "not a segment");
   write_file(dir.file("half.seg.new"), "half made");
   write_file(dir.file("other"), "left alone");
-  auto found = find_segments(dir.path());
+  auto found = find_segments({dir.path()});
   ASSERT_THAT(found, IsOk());
   ASSERT_EQ(found->size(), 1u);
   EXPECT_EQ(found->at(0).path, good);
@@ -55,7 +55,7 @@ TEST(FindSegments, FindsWholeOnesAndPutsTheOthersAside) {
 }
 
 TEST(FindSegments, NeedsTheFolder) {
-  EXPECT_THAT(find_segments("/nonexistent/folder"), FailsWith(Code::kNotFound));
+  EXPECT_THAT(find_segments({"/nonexistent/folder"}), FailsWith(Code::kNotFound));
 }
 
 TEST(FindSegments, OtherLayoutsAreNotTouched) {
@@ -72,7 +72,7 @@ TEST(FindSegments, OtherLayoutsAreNotTouched) {
 TEST(StateOf, TakesEverythingFromTheHeader) {
   const test::TempDir dir;
   make_segment(dir.path(), 7);
-  auto found = find_segments(dir.path());
+  auto found = find_segments({dir.path()});
   ASSERT_THAT(found, IsOk());
   const store::ProducerState state = state_of(found->at(0).header);
   EXPECT_EQ(state.producer, 7u);
@@ -107,12 +107,12 @@ TEST(RuntimeDirTest, SegmentsAreOnTmpfsOrTheReasonIsSaid) {
   auto place = claim_runtime_dir(dir.file("runtime"));
   ASSERT_THAT(place, IsOk());
   ASSERT_TRUE(*place);
-  EXPECT_NE(shm::is_tmpfs((*place)->segment_dir), !(*place)->notice.empty());
+  EXPECT_NE(shm::is_tmpfs((*place)->segments.directory), !(*place)->notice.empty());
   struct stat info {};
-  ASSERT_EQ(::stat((*place)->segment_dir.c_str(), &info), 0);
+  ASSERT_EQ(::stat((*place)->segments.directory.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0700u);
-  if ((*place)->segment_dir.find(dir.path()) != 0) {
-    std::filesystem::remove_all((*place)->segment_dir);
+  if ((*place)->segments.directory.find(dir.path()) != 0) {
+    std::filesystem::remove_all((*place)->segments.directory);
   }
 }
 

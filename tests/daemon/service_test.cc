@@ -185,8 +185,14 @@ TEST_F(ServiceTest, WhatCannotBeIsRefusedWithTheReason) {
     request.getInformInit().setRoot("/proc/nowhere");
   });
   EXPECT_THAT(connection.error(), HasSubstr("/proc/nowhere"));
-  connection.ask([&](auto request) { request.initAttach().setRunId("nobody"); });
-  EXPECT_THAT(connection.error(), HasSubstr("nobody"));
+  connection.ask([&](auto request) {
+    auto attach = request.initAttach();
+    attach.setRunId("nobody");
+    attach.setProject("nowhere");
+    attach.setRoot(root_);
+  });
+  EXPECT_THAT(connection.error(), HasSubstr("there is no run " + root_ + "/nowhere/nobody"));
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/nowhere"));
   EXPECT_TRUE(is_well());
 }
 

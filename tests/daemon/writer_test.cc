@@ -46,11 +46,11 @@ class WriterTest : public ::testing::Test {
     spec.project = "p";
     spec.root = "/";
     spec.producer_id = 1;
-    auto created = shm::create_segment(dir_.path(), spec);
+    auto created = shm::create_segment({dir_.path()}, spec);
     ASSERT_THAT(created, IsOk());
     auto other = shm::duplicate(created->fd.get());
     ASSERT_THAT(other, IsOk());
-    auto port = open_port(std::move(created->fd), dir_.file(created->name), *state);
+    auto port = open_port(std::move(created->fd), created->path, *state);
     ASSERT_THAT(port, IsOk());
     port_ = *port;
     stream_->intake.add(port_, {});

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from sandbox import (BUILD, NOBODY, RUN, SandboxTest, become_nobody, helper, kill_and_wait,
+from sandbox import (BUILD, NOBODY, RUN, SandboxTest, become_nobody, freeze, helper, kill_and_wait,
                      limit_files, needs_root, until)
 
 ROWS = 500
@@ -120,6 +120,25 @@ class BadDaysTest(SandboxTest):
         report = rank.finish()
         self.assertEqual((report["ok"], report["dropped"]), (True, 0), rank.stderr)
         self.assert_says(rank.stderr, self.sandbox.runtime)
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.sandbox.check_ledger()
+
+    @needs_root
+    def test_both_sides_die_on_a_tmpfs_of_1_mb(self) -> None:
+        """Rings that have no room in shared memory are on disk, where they outlive everybody."""
+        self.sandbox.mount(self.sandbox.runtime, "-t", "tmpfs", "-o", "size=1m,mode=0700", "none")
+        rank = self.sandbox.rank(0, burst=100, pause_ms=1,
+                                 env={"RINGLOG_FULL_RING_WAIT_MS": "120000"})
+        rank.expect("logging")
+        until(lambda: self.sandbox.ledger.committed(0) > 2_000, "some rows")
+        self.assertTrue(list(self.sandbox.shared_folders()[1].glob("*.seg")), rank.stderr)
+        freeze(self.sandbox.service())
+        before = self.sandbox.ledger.committed(0)
+        until(lambda: self.sandbox.ledger.committed(0) > before, "rows that nobody drains")
+        kill_and_wait(self.sandbox.service())
+        rank.kill()
+        self.sandbox.ringlog("service", "start")
+        until(lambda: self.sandbox.states()[0][0] == "crashed", "the end is known")
         self.assertTrue(self.sandbox.verify()["ok"])
         self.sandbox.check_ledger()
 

@@ -75,6 +75,17 @@ void silent_child(Run& run) {
   log_rows(run, 0, 10, 20);
 }
 
+// A child that outlives its parent by far, and logs for the first time when it is told to.
+void late_child(Run& run) {
+  log_rows(run, 0, 0, 10);
+  if (::fork() != 0) return;
+  char byte = 0;
+  while (::read(STDIN_FILENO, &byte, 1) > 0) {
+  }
+  log_rows(run, 1, 0, 300);
+  ::_exit(0);
+}
+
 void fork_in_threads(Run& run) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 6; ++t) {
@@ -199,6 +210,7 @@ int main(int argc, char** argv) {
   expect(run.ok(), run.error().message);
   if (name == "forks") forks(run);
   if (name == "silent_child") silent_child(run);
+  if (name == "late_child") late_child(run);
   if (name == "fork_in_threads") fork_in_threads(run);
   if (name == "short_threads") short_threads(run);
   if (name == "many_threads") many_threads(run);

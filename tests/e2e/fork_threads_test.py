@@ -4,7 +4,7 @@ import collections
 import json
 import unittest
 
-from sandbox import RUN, SandboxTest, helper, until
+from sandbox import RUN, SandboxTest, helper, kill_and_wait, until
 
 
 class ForkThreadsTest(SandboxTest):
@@ -51,6 +51,19 @@ class ForkThreadsTest(SandboxTest):
         self.run_case("silent_child")
         self.check_rows({0: 20})
         self.assertEqual(len(self.sandbox.producers()), 1)
+
+    def test_a_child_that_logs_long_after_its_parent(self) -> None:
+        """The run has ended for everybody else and is closed; the child opens it again."""
+        program = self.sandbox.start(helper("fork_threads"), "--case", "late_child",
+                                     env={"RINGLOG_RUN_ID": RUN})
+        program.process.wait()
+        until(lambda: self.sandbox.states()[0][0] == "finished", "the end of the parent")
+        kill_and_wait(self.sandbox.service())
+        self.sandbox.ringlog("service", "start")
+        program.drain()
+        self.assertEqual(program.stderr, "")
+        until(lambda: len(self.sandbox.producers()) == 2, "the child")
+        self.check_rows({0: 10, 1: 300})
 
     def test_fork_inside_threads_that_log(self) -> None:
         """A lock held by another thread at the moment of the fork stops no child."""

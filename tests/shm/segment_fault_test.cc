@@ -28,9 +28,9 @@ Fd new_segment() {
   spec.later_ring_bytes = kRingBytesMin;
   // A plain file: anonymous segments are sealed and could not be cut.
   auto directory = std::string("/dev/shm");
-  auto created = create_segment(directory, spec);
+  auto created = create_segment({directory}, spec);
   EXPECT_THAT(created, IsOk());
-  ::unlink((directory + "/" + created->name).c_str());
+  ::unlink(created->path.c_str());
   return std::move(created->fd);
 }
 

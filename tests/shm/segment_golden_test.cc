@@ -45,7 +45,7 @@ Fd make_example() {
   spec.pid_start = 5678;
   spec.first_ring_bytes = 2 * kRingBytesMin;
   spec.later_ring_bytes = kRingBytesMin;
-  auto created = create_segment("/nowhere", spec);
+  auto created = create_segment({"/nowhere"}, spec);
   EXPECT_THAT(created, IsOk());
   SegmentHeader header = *read_segment_header(created->fd.get(), "segment");
   // What differs from one segment to the next.

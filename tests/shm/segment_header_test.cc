@@ -27,7 +27,7 @@ class SegmentHeaderTest : public ::testing::Test {
     spec.run_id = "run";
     spec.first_ring_bytes = kRingBytesMin;
     spec.later_ring_bytes = kRingBytesMin;
-    auto created = create_segment("/nowhere", spec);
+    auto created = create_segment({"/nowhere"}, spec);
     EXPECT_THAT(created, IsOk());
     fd = std::move(created->fd);
     good = *read_segment_header(fd.get(), "segment");

@@ -53,9 +53,9 @@ std::vector<std::string> names_in(const std::string& directory) {
 // Both views of a new segment.
 struct BothSides {
   explicit BothSides(const std::string& directory) {
-    auto created = create_segment(directory, spec());
+    auto created = create_segment({directory}, spec());
     EXPECT_THAT(created, IsOk());
-    name = created->name;
+    path = created->path;
     auto as_service = ServiceSegment::map(std::move(*duplicate(created->fd.get())), "segment");
     EXPECT_THAT(as_service, IsOk());
     service = std::move(*as_service);
@@ -63,22 +63,23 @@ struct BothSides {
     EXPECT_THAT(as_client, IsOk());
     client = std::move(*as_client);
   }
-  std::string name;
+  std::string path;
   std::unique_ptr<ServiceSegment> service;
   std::unique_ptr<ClientSegment> client;
 };
 
 TEST(Segment, IsOneWholePrivateFileNamedByItsUuid) {
   const test::TempDir dir("/dev/shm");
-  auto created = create_segment(dir.path(), spec());
+  auto created = create_segment({dir.path()}, spec());
   ASSERT_THAT(created, IsOk());
   EXPECT_EQ(created->notice, "");
-  EXPECT_THAT(names_in(dir.path()), ElementsAre(created->name)) << "no temporary name is left";
   auto header = read_segment_header(created->fd.get(), "segment");
   ASSERT_THAT(header, IsOk());
-  EXPECT_EQ(created->name, std::string(header_text(header->uuid)) + ".seg");
+  const std::string name = std::string(header_text(header->uuid)) + ".seg";
+  EXPECT_EQ(created->path, dir.file(name));
+  EXPECT_THAT(names_in(dir.path()), ElementsAre(name)) << "no temporary name is left";
   struct stat info {};
-  ASSERT_EQ(::stat(dir.file(created->name).c_str(), &info), 0);
+  ASSERT_EQ(::stat(created->path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   EXPECT_EQ(static_cast<uint64_t>(info.st_size), segment_size(spec()));
   EXPECT_GE(info.st_blocks * 512, info.st_size) << "every page is there, none is a hole";
@@ -108,11 +109,11 @@ TEST(Segment, HeaderSaysWhoseItIs) {
 
 TEST(Segment, TwoOfOneSpecHaveDifferentUuids) {
   const test::TempDir dir;
-  auto one = create_segment(dir.path(), spec());
-  auto two = create_segment(dir.path(), spec());
+  auto one = create_segment({dir.path()}, spec());
+  auto two = create_segment({dir.path()}, spec());
   ASSERT_THAT(one, IsOk());
   ASSERT_THAT(two, IsOk());
-  EXPECT_NE(one->name, two->name);
+  EXPECT_NE(one->path, two->path);
 }
 
 TEST(Segment, EachSideSeesWhatTheOtherWrites) {
@@ -164,14 +165,15 @@ TEST(Segment, RefusesARingSizeAndSaysWhatIsAllowed) {
        {uint64_t{0}, kRingBytesMin / 2, kRingBytesMin + 8, 2 * kRingBytesMax}) {
     SegmentSpec bad = spec();
     bad.first_ring_bytes = bytes;
-    EXPECT_THAT(create_segment(dir.path(), bad),
+    EXPECT_THAT(create_segment({dir.path()}, bad),
                 FailsWith(Code::kInvalidArgument,
                           HasSubstr("ring_bytes is " + std::to_string(bytes) +
                                     "; allowed are powers of two from 131072 to 1073741824")));
   }
   SegmentSpec bad = spec();
   bad.later_ring_bytes = 5;
-  EXPECT_THAT(create_segment(dir.path(), bad), FailsWith(Code::kInvalidArgument, HasSubstr(" 5;")));
+  EXPECT_THAT(create_segment({dir.path()}, bad),
+              FailsWith(Code::kInvalidArgument, HasSubstr(" 5;")));
   EXPECT_THAT(names_in(dir.path()), IsEmpty());
 }
 
@@ -179,15 +181,15 @@ TEST(Segment, RefusesNamesThatDoNotFitTheHeader) {
   const test::TempDir dir;
   SegmentSpec bad = spec();
   bad.run_id = std::string(136, 'r');
-  EXPECT_THAT(create_segment(dir.path(), bad),
+  EXPECT_THAT(create_segment({dir.path()}, bad),
               FailsWith(Code::kInvalidArgument, HasSubstr("run_id is longer than 135 bytes")));
   bad = spec();
   bad.root = std::string("/a\0b", 4);
-  EXPECT_THAT(create_segment(dir.path(), bad),
+  EXPECT_THAT(create_segment({dir.path()}, bad),
               FailsWith(Code::kInvalidArgument, HasSubstr("dir is longer")));
   bad = spec();
   bad.run_id = std::string(135, 'r');
-  auto longest = create_segment(dir.path(), bad);
+  auto longest = create_segment({dir.path()}, bad);
   ASSERT_THAT(longest, IsOk());
   auto header = read_segment_header(longest->fd.get(), "segment");
   ASSERT_THAT(header, IsOk());
@@ -195,16 +197,16 @@ TEST(Segment, RefusesNamesThatDoNotFitTheHeader) {
 }
 
 TEST(Segment, IsAnonymousWhereItsDirectoryCannotBeUsed) {
-  auto created = create_segment("/nowhere/at/all", spec());
+  auto created = create_segment({"/nowhere/at/all"}, spec());
   ASSERT_THAT(created, IsOk());
-  EXPECT_EQ(created->name, "");
+  EXPECT_EQ(created->path, "");
   EXPECT_THAT(created->notice, HasSubstr("/nowhere/at/all"));
   EXPECT_THAT(created->notice, HasSubstr("anonymous memory"));
   EXPECT_THAT(ClientSegment::map(std::move(created->fd)), IsOk());
 }
 
 TEST(Segment, AnonymousOneIsSealedAgainstTruncation) {
-  auto created = create_segment("/nowhere/at/all", spec());
+  auto created = create_segment({"/nowhere/at/all"}, spec());
   ASSERT_THAT(created, IsOk());
   const int seals = ::fcntl(created->fd.get(), F_GET_SEALS);
   EXPECT_EQ(seals, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
@@ -236,28 +238,56 @@ class SmallTmpfs {
 TEST(SegmentOnASmallTmpfs, IsAnonymousAndSaysWhy) {
   const SmallTmpfs tmpfs(1 << 20);
   SKIP_WITHOUT_MOUNT(tmpfs);
-  auto created = create_segment(tmpfs.path(), spec());
+  auto created = create_segment({tmpfs.path()}, spec());
   ASSERT_THAT(created, IsOk());
-  EXPECT_EQ(created->name, "");
+  EXPECT_EQ(created->path, "");
   EXPECT_THAT(created->notice,
               HasSubstr(tmpfs.path() + " has 1048576 bytes free, a segment takes " +
                         std::to_string(segment_size(spec()))));
   EXPECT_THAT(names_in(tmpfs.path()), IsEmpty());
 }
 
+TEST(SegmentOnASmallTmpfs, GoesToTheOverflowFolderWhichIsMadeForIt) {
+  const SmallTmpfs tmpfs(1 << 20);
+  SKIP_WITHOUT_MOUNT(tmpfs);
+  const test::TempDir disk;
+  const std::string overflow = disk.file("overflow");
+  auto created = create_segment({tmpfs.path(), overflow}, spec());
+  ASSERT_THAT(created, IsOk());
+  EXPECT_TRUE(created->path.starts_with(overflow + "/"));
+  EXPECT_THAT(created->notice, HasSubstr(tmpfs.path() + " has 1048576 bytes free"));
+  EXPECT_THAT(created->notice, HasSubstr(overflow));
+  struct stat info {};
+  ASSERT_EQ(::stat(overflow.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+  EXPECT_THAT(ClientSegment::map(std::move(created->fd)), IsOk());
+}
+
+TEST(SegmentOnASmallTmpfs, IsAnonymousWhereOthersMayEnterTheOverflowFolder) {
+  const SmallTmpfs tmpfs(1 << 20);
+  SKIP_WITHOUT_MOUNT(tmpfs);
+  const test::TempDir disk;
+  ASSERT_EQ(::chmod(disk.path().c_str(), 0755), 0);
+  auto created = create_segment({tmpfs.path(), disk.path()}, spec());
+  ASSERT_THAT(created, IsOk());
+  EXPECT_EQ(created->path, "");
+  EXPECT_THAT(created->notice, HasSubstr("chmod 0700 " + disk.path()));
+  EXPECT_THAT(names_in(disk.path()), IsEmpty());
+}
+
 TEST(SegmentOnASmallTmpfs, LeavesAQuarterOfItsSizeToOthers) {
   const uint64_t size = segment_size(spec());
   const SmallTmpfs tmpfs(size + size / 4 - 2 * kPageSize);
   SKIP_WITHOUT_MOUNT(tmpfs);
-  auto created = create_segment(tmpfs.path(), spec());
+  auto created = create_segment({tmpfs.path()}, spec());
   ASSERT_THAT(created, IsOk());
-  EXPECT_EQ(created->name, "");
+  EXPECT_EQ(created->path, "");
 
   const SmallTmpfs larger(size + size / 4 + 4 * kPageSize);
   SKIP_WITHOUT_MOUNT(larger);
-  auto named = create_segment(larger.path(), spec());
+  auto named = create_segment({larger.path()}, spec());
   ASSERT_THAT(named, IsOk());
-  EXPECT_NE(named->name, "");
+  EXPECT_NE(named->path, "");
 }
 
 TEST(AllocateFile, ReportsAFullTmpfsInsteadOfAFaultLater) {

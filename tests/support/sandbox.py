@@ -391,8 +391,16 @@ class Sandbox:
         for action in reversed(self._undo):
             action()
         self.ledger.close()
-        for folder in (self.scratch, self.runtime):
+        for folder in (self.scratch, self.runtime, *self.shared_folders()):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def shared_folders(self) -> list[Path]:
+        """Where the service puts segments outside its runtime directory: daemon/runtime_dir.cc."""
+        value = 0xCBF29CE484222325  # FNV-1a
+        for byte in os.fsencode(str(self.runtime)):
+            value = (value ^ byte) * 0x100000001B3 % 2**64
+        name = f"ringlog-{os.geteuid()}-{value:016x}"
+        return [Path("/dev/shm") / name, Path("/var/tmp") / name]
 
 
 class SandboxTest(unittest.TestCase):
