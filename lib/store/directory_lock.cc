@@ -1,6 +1,9 @@
 #include "store/directory_lock.h"
 
+#include "store/limits.h"
+
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -54,6 +57,17 @@ std::string holder_of(int fd) {
   return {};
 }
 
+// False when somebody else has it for longer than a process needs to die.
+bool lock_soon(int fd) {
+  constexpr int kPauseMs = 5;
+  for (int waited_ms = 0;; waited_ms += kPauseMs) {
+    // A file system without flock still has LevelDB's lock.
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return true;
+    if (waited_ms >= kLockWaitMs) return false;
+    poll(nullptr, 0, kPauseMs);
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& dir, bool create) {
@@ -62,12 +76,11 @@ Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& di
   }
   const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return errno_error(dir);
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+  if (!lock_soon(fd)) {
     Error error{Code::kIo, dir + ": another service writes this run" + holder_of(fd)};
     close(fd);
     return error;
   }
-  // A file system without flock still has LevelDB's lock.
   return std::unique_ptr<DirectoryLock>(new DirectoryLock(fd));
 }
 

@@ -15,7 +15,8 @@ namespace ringlog::store {
 
 class DirectoryLock {
  public:
-  // Makes `dir` and the folders above it (mode 0700) when `create`, then locks it.
+  // Makes `dir` and the folders above it (mode 0700) when `create`, then locks it, waiting at most
+  // kLockWaitMs.
   //   kNotFound         there is no such folder
   //   kIo               it cannot be made, or somebody has it locked; the message names the process
   //   kPermission       it cannot be made or opened

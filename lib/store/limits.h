@@ -9,6 +9,10 @@ namespace ringlog::store {
 // Version of what stands on disk; docs/store_format.md.  Another one is refused, not guessed at.
 inline constexpr uint32_t kFormatVersion = 1;
 
+// How long a run that another process holds is waited for: a service that was killed lets go of its
+// descriptors one by one, and its successor may be quicker.  Milliseconds.
+inline constexpr int kLockWaitMs = 200;
+
 // Rows of one chunk.  4096 cells are 32 KiB, what one Blosc block and one core's first cache hold.
 inline constexpr size_t kChunkRowsMax = 4096;
 // A commit that brings this many rows of one key set writes them as chunks of their own at once;
