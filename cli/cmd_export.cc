@@ -63,15 +63,26 @@ Status write_file(store::RunReader& reader, const ExportOptions& options, uint64
   return file->publish();
 }
 
+// Where a folder goes: as the user says, else a name in the working directory that tells the run.
+Result<std::string> folder_path(const OpenRun& run, const ExportOptions& options) {
+  if (!options.path.empty()) return options.path;
+  if (options.format != ExportFormat::kWandb) return run.place.run_id + "-tfevents";
+  if (options.splits_ranks) return run.place.run_id + "-wandb";
+  return wandb_folder_name(run);
+}
+
 // A folder of files in another tool's format.
 int export_folder(const OpenRun& run, const ExportOptions& options) {
-  const std::string path = options.path.empty() ? run.place.run_id + "-tfevents" : options.path;
-  auto target = TargetDir::create(path);
+  auto path = folder_path(run, options);
+  if (!path) return fail(path.error());
+  auto target = TargetDir::create(*path);
   if (!target) return fail(target.error());
-  auto count = export_tfevents(*run.reader, target->place());
+  auto count = options.format == ExportFormat::kWandb
+                   ? export_wandb(run, target->place(), options.splits_ranks)
+                   : export_tfevents(*run.reader, target->place());
   if (!count) return fail(count.error());
   if (Status s = target->publish(); !s) return fail(s.error());
-  say(fmt::format("{} in {}", format_plural(count->rows, "row"), printable(path)));
+  say(fmt::format("{} in {}", format_plural(count->rows, "row"), printable(*path)));
   if (count->left_out > 0) {
     say(fmt::format("warning: {} left out: its step is above {}, the largest of the format",
                     format_plural(count->left_out, "row"), formats::kStepMax));
@@ -86,6 +97,10 @@ bool is_text(ExportFormat format) {
 }  // namespace
 
 int run_export(Context& context, const ExportOptions& options) {
+  if (options.splits_ranks && options.format != ExportFormat::kWandb) {
+    say("export: --split-ranks belongs to --format wandb");
+    return kExitUsage;
+  }
   auto run = open_run(context, options.run);
   if (!run) return fail(run.error());
   if (!is_text(options.format)) return export_folder(*run, options);

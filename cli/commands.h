@@ -46,13 +46,14 @@ struct PlotOptions {
 };
 int run_plot(Context& context, const PlotOptions& options);
 
-enum class ExportFormat { kJsonl, kCsv, kTfevents };
+enum class ExportFormat { kJsonl, kCsv, kTfevents, kWandb };
 struct ExportOptions {
   std::string run;
   ExportFormat format = ExportFormat::kJsonl;
   // Of jsonl and csv: empty or "-" is standard output.  Of the others: a folder that is made; empty
   // is one in the working directory, named after the run.
   std::string path{};
+  bool splits_ranks = false;  // wandb: a run for each rank
 };
 int run_export(Context& context, const ExportOptions& options);
 

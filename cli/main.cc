@@ -20,7 +20,8 @@ namespace {
 
 const std::map<std::string, ExportFormat> kFormats = {{"jsonl", ExportFormat::kJsonl},
                                                       {"csv", ExportFormat::kCsv},
-                                                      {"tfevents", ExportFormat::kTfevents}};
+                                                      {"tfevents", ExportFormat::kTfevents},
+                                                      {"wandb", ExportFormat::kWandb}};
 
 // Everything that can be said on the command line.
 struct CommandLine {
@@ -119,14 +120,16 @@ void add_export(CLI::App& app, CommandLine& line) {
         return run_export(context, line.exported);
       });
   add_run(exported, line.exported.run);
-  exported->add_option("--format", line.format, "jsonl, csv or tfevents")
+  exported->add_option("--format", line.format, "jsonl, csv, tfevents or wandb")
       ->check(CLI::IsMember(kFormats))
       ->type_name("FORMAT")
       ->required();
   exported
       ->add_option("-o,--output", line.exported.path,
-                   "file instead of standard output; of tfevents a folder to make")
+                   "file instead of standard output; of tfevents and wandb a folder to make")
       ->type_name("PATH");
+  exported->add_flag("--split-ranks", line.exported.splits_ranks,
+                     "wandb: a run for each rank, in a group, instead of one for all");
 }
 
 void add_actions(CLI::App& app, CommandLine& line) {

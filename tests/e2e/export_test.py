@@ -9,9 +9,11 @@ import os
 import struct
 import unittest
 from collections.abc import Iterator
+from pathlib import Path
 
 import tfevents
-from sandbox import RUN, SandboxTest, helper
+import wandb_file
+from sandbox import RUN, SandboxTest, helper, until
 
 STEP_MAX = (1 << 63) - 1
 
@@ -27,6 +29,15 @@ def leaves(row: dict, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
             yield from leaves(value, prefix + (name,))
         else:
             yield prefix + (name,), value
+
+
+def flat(row: dict, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """The leaves of nested objects; an empty object is one."""
+    for key, value in row.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, (*prefix, key))
+        else:
+            yield (*prefix, key), value
 
 
 def as_float32(value: float) -> float:
@@ -144,6 +155,125 @@ class TfeventsTest(ExportTest):
         self.train(0, rows=1)
         self.sandbox.ringlog("export", RUN, "--format", "tfevents", cwd=self.sandbox.scratch)
         self.assertIn(".", tfevents.folder(self.sandbox.scratch / f"{RUN}-tfevents"))
+
+
+class WandbTest(ExportTest):
+    """--format wandb."""
+
+    def merged(self, rows: list[dict], has_ranks: bool) -> dict[int, dict]:
+        """Step → the row that W&B is to have of it."""
+        found: dict[int, dict] = {}
+        for row in rows:
+            if row["_step"] > STEP_MAX or not dict(leaves(row)):
+                continue
+            label = f"rank{row['_rank']}/" if has_ranks else ""
+            into = found.setdefault(row["_step"], {"_timestamp": -math.inf})
+            into["_timestamp"] = max(into["_timestamp"], row["_timestamp"])
+            for keys, value in leaves(row):
+                own = not label and keys[0] in ("_step", "_timestamp", "_runtime", "_wandb")
+                name = (("_" if own else label) + keys[0], *keys[1:])
+                # What is now an object was a value, or the other way round.
+                alike = into.setdefault("names", {}).setdefault(name[0], set())
+                for other in [o for o in alike if o[:len(name)] == name[:len(o)]]:
+                    alike.discard(other)
+                    del into[other]
+                alike.add(name)
+                into[name] = value
+        return found
+
+    def check_history(self, history: list[dict], rows: list[dict], has_ranks: bool) -> None:
+        """The rows of a file are these, one a step, steps rising."""
+        wanted = self.merged(rows, has_ranks)
+        self.assertEqual([row["_step"] for row in history], sorted(wanted))
+        for row in history:
+            expected = wanted[row["_step"]]
+            self.assertEqual(row["_timestamp"], expected.pop("_timestamp"))
+            del expected["names"]
+            own = ("_step", "_timestamp", "_runtime")
+            found = dict(flat({k: v for k, v in row.items() if k not in own}))
+            self.assertEqual(found.keys(), expected.keys())
+            for keys, value in expected.items():
+                self.assertEqual(repr(found[keys]), repr(value), keys)
+
+    def test_one_rank_keeps_its_names(self) -> None:
+        self.train(0, code=3)
+        run = wandb_file.read_run(self.export("wandb"))
+        self.assertEqual({k: run.run[k] for k in ("id", "project", "group")},
+                         {"id": RUN, "project": "uncategorized", "group": ""})
+        self.assertTrue(run.run["slot"], "without a slot some versions of W&B hang")
+        self.assertEqual(run.config, {"lr": 0.1, "net": {"width": 4, "act": "relu"}, "d.o.t": 1,
+                                      "seeds": [1.0, 2.0]})
+        self.check_history(run.history, self.sandbox.rows(), False)
+        self.assertEqual(run.exit_code, 3)
+        self.assertEqual(run.order[:3], [wandb_file.HEADER_RECORD, wandb_file.RUN,
+                                         wandb_file.ENVIRONMENT])
+        self.assertEqual(run.order[-2:], [wandb_file.EXIT, wandb_file.FINAL])
+        self.assertEqual("".join(t for stream, t in run.console if stream == "stdout"),
+                         "to standard output, café\n")
+        self.assertEqual([t for stream, t in run.console if stream == "stderr"],
+                         ["to standard error \N{REPLACEMENT CHARACTER}\n"])
+        self.assertEqual(run.alerts, [("title", "text", "WARN")])
+
+    def test_the_summary_is_what_the_program_asked_for(self) -> None:
+        self.train(0)
+        run = wandb_file.read_run(self.export("wandb"))
+        self.assertEqual(run.summary["val/acc"], {"max": 0.4, "last": 0.4})
+        self.assertEqual(run.summary["loss"], "overridden")
+        self.assertEqual(run.summary["best"], 0.25)
+        self.assertEqual(run.summary["count"], 49)
+        self.assertEqual(run.summary["_step"], run.history[-1]["_step"])
+        self.assertNotIn("debug", run.summary)
+        self.assertEqual(
+            {(m["name"] or m["glob"], m["step"], m["hidden"]): m["summary"] for m in run.metrics},
+            {("val/acc", "", False): {"max", "last"}, ("val/*", "epoch", False): set(),
+             ("debug", "", True): {"none"}})
+
+    def test_several_ranks_are_series_of_one_run(self) -> None:
+        self.train(0, 1)
+        run = wandb_file.read_run(self.export("wandb"))
+        self.check_history(run.history, self.sandbox.rows(), True)
+        self.assertEqual(run.summary["rank1/count"], 49)
+        self.assertEqual(run.summary["count"], 49, "the plain name is the lowest rank's")
+        self.assertIn(("stdout", "[rank1] to standard output, café\n"), run.console)
+        expanded = {m["name"]: m["summary"] for m in run.metrics if m["expanded"]}
+        self.assertEqual(expanded["rank1/val/acc"], {"max", "last"})
+
+    def test_several_ranks_are_runs_of_a_group_when_asked(self) -> None:
+        self.train(0)
+        self.train(2, code=4, rows=5)
+        path = Path(self.export("wandb", "--split-ranks"))
+        for rank, code in ((0, 0), (2, 4)):
+            folder, = path.glob(f"offline-run-*-{RUN}-rank{rank}")
+            run = wandb_file.read_run(folder)
+            self.assertEqual((run.run["group"], run.run["job_type"], run.exit_code),
+                             (RUN, "rank", code))
+            rows = [row for row in self.sandbox.rows() if row["_rank"] == rank]
+            self.check_history(run.history, rows, False)
+        self.sandbox.ringlog("export", RUN, "--format", "csv", "--split-ranks", code=2)
+
+    def test_a_rank_that_came_back_and_what_programs_rarely_log(self) -> None:
+        for _ in range(2):
+            self.sandbox.run(helper("odd_input"), env={"RINGLOG_RUN_ID": RUN, "RANK": "0"})
+        run = wandb_file.read_run(self.export("wandb"))
+        self.check_history(run.history, self.sandbox.rows(), False)
+
+    def test_a_run_that_goes_on_has_no_end_yet(self) -> None:
+        rank = self.sandbox.rank(0, rows=10, end="hang")
+        rank.expect("logging")
+        until(lambda: self.sandbox.ledger.committed(0) == 10, "the rows")
+        run = wandb_file.read_run(self.export("wandb"))
+        self.assertEqual((len(run.history), run.exit_code), (10, None))
+        rank.kill()
+        until(lambda: self.sandbox.states()[0][0] != "running", "the end")
+        self.assertEqual(wandb_file.read_run(self.export("wandb")).exit_code,
+                         128 + 9 if self.sandbox.states()[0][2] == 9 else 1)
+
+    def test_without_a_path_the_folder_has_the_name_that_wandb_gives(self) -> None:
+        self.train(0, rows=1)
+        self.sandbox.ringlog("export", RUN, "--format", "wandb", cwd=self.sandbox.scratch)
+        folder, = self.sandbox.scratch.glob("offline-run-*")
+        self.assertRegex(folder.name, rf"^offline-run-\d{{8}}_\d{{6}}-{RUN}$")
+        self.assertTrue((folder / "files").is_dir())
 
 
 if __name__ == "__main__":

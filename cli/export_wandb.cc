@@ -1,0 +1,270 @@
+// export --format wandb: see docs/cli.md for what it looks like.
+
+#include <fmt/format.h>
+#include <time.h>  // NOLINT(modernize-deprecated-headers): localtime_r
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "cli/export.h"
+#include "cli/producers.h"
+#include "formats/console_text.h"
+#include "formats/tfevents.h"
+#include "formats/wandb_records.h"
+#include "formats/wandb_summary.h"
+#include "shm/posix.h"
+#include "store/row_json.h"
+
+namespace ringlog::cli {
+
+namespace {
+
+using formats::MergedRow;
+using formats::WandbItem;
+
+// Everything of a run but rows and records, read once for all its parts.
+struct Facts {
+  store::RunMeta meta;
+  std::vector<store::ProducerState> producers;
+  store::Tree config;
+};
+
+Result<Facts> read_facts(const OpenRun& run) {
+  Facts facts;
+  if (auto meta = run.reader->meta()) {
+    facts.meta = *std::move(meta);
+  } else if (meta.error().code == Code::kNotFound) {
+    facts.meta.run_id = run.place.run_id;
+    facts.meta.project = run.place.project;
+  } else {
+    return meta.take_error();
+  }
+  auto producers = run.reader->producers();
+  if (!producers) return producers.take_error();
+  facts.producers = *std::move(producers);
+  sort_producers(facts.producers);
+  auto config = run.reader->config();
+  if (!config) return config.take_error();
+  facts.config = *std::move(config);
+  return facts;
+}
+
+// One rank of a run, or all of it.
+class WandbExport {
+ public:
+  WandbExport(store::RunReader& reader, const Facts& facts, std::optional<int32_t> rank)
+      : reader_(reader), facts_(facts), rank_(rank) {
+    if (rank_) filter_.ranks = {*rank_};
+    for (const store::ProducerState& producer : facts_.producers) {
+      if (stored_rows(producer) > 0) ranks_.insert(producer.rank);
+    }
+  }
+
+  formats::WandbRun run() const;
+  Result<ExportCount> write(const formats::WandbRun& run, Output& out);
+
+ private:
+  bool is_mine(uint32_t producer) const {
+    if (!rank_) return true;
+    return std::any_of(facts_.producers.begin(), facts_.producers.end(),
+                       [&](const auto& p) { return p.producer == producer && p.rank == *rank_; });
+  }
+  bool has_ranks() const { return !rank_ && ranks_.size() > 1; }
+  int64_t ended_ns(const MergedRow& last) const;
+  Status write_records(Output& out);
+  Status write_rows(Output& out);
+  Status write_end(Output& out);
+
+  store::RunReader& reader_;
+  const Facts& facts_;
+  const std::optional<int32_t> rank_;
+  std::set<int32_t> ranks_;  // that logged
+  store::RowFilter filter_;
+  formats::WandbRecords records_;
+  formats::WandbSummary summary_{};
+  MergedRow last_;
+  ExportCount count_;
+};
+
+formats::WandbRun WandbExport::run() const {
+  const store::RunMeta& meta = facts_.meta;
+  formats::WandbRun run;
+  run.id = formats::wandb_id(meta.run_id);
+  run.project = formats::wandb_project(meta.project);
+  run.name = meta.name;
+  run.group = meta.group;
+  run.notes = meta.notes;
+  run.tags = meta.tags;
+  run.host = meta.host;
+  run.command = meta.command;
+  run.started_ns = meta.created_ns;
+  run.config = facts_.config;
+  if (rank_) {
+    run.id += fmt::format("-rank{}", *rank_);
+    run.group = meta.group.empty() ? meta.run_id : meta.group;
+    run.job_type = "rank";
+    run.name = fmt::format("{} rank {}", meta.name.empty() ? meta.run_id : meta.name, *rank_);
+  }
+  return run;
+}
+
+int64_t WandbExport::ended_ns(const MergedRow& last) const {
+  const int64_t end = std::max(facts_.meta.ended_ns, last.time_ns);
+  return std::max(end, facts_.meta.created_ns);
+}
+
+// What is no row: definitions of metrics, console, alerts.
+Status WandbExport::write_records(Output& out) {
+  std::map<uint32_t, formats::ConsoleText> consoles;
+  for (const store::ProducerState& producer : facts_.producers) {
+    const std::string label = formats::series_label(producer, has_ranks());
+    consoles.try_emplace(producer.producer, label.substr(0, label.find('/')));
+  }
+  int64_t time_ns = facts_.meta.created_ns;
+  const auto write = [&](std::string_view text, bool is_stderr) {
+    records_.console(text, is_stderr, time_ns, out.buffer());
+  };
+  Status read = reader_.for_each_record({}, 0, [&](const store::RecordView& view) {
+    if (!is_mine(view.producer)) return true;
+    time_ns = view.record.getTimeNs();
+    if (view.record.isMetric()) {
+      summary_.define(view.record.getMetric());
+    } else if (view.record.isSummary()) {
+      summary_.set_explicit(view.record.getSummary());
+    } else if (view.record.isAlert()) {
+      records_.alert(view.record.getAlert(), out.buffer());
+    } else if (view.record.isConsole()) {
+      const auto console = view.record.getConsole();
+      const auto bytes = console.getData().asChars();
+      consoles.try_emplace(view.producer, "")
+          .first->second.add({bytes.begin(), bytes.size()},
+                             console.getStream() == schema::Console::Stream::STDERR, write);
+    }
+    out.spill();
+    return out.is_open();
+  });
+  for (auto& [producer, console] : consoles) console.finish(write);
+  return read;
+}
+
+Status WandbExport::write_rows(Output& out) {
+  formats::StepMerge merge(reader_, filter_, has_ranks());
+  auto rows = merge.run(formats::kStepMax, [&](const MergedRow& row) {
+    records_.history(row, merge.columns(), out.buffer());
+    summary_.add(row, merge.columns());
+    last_ = row;
+    out.spill();
+    return out.is_open();
+  });
+  if (!rows) return rows.take_error();
+  store::RowFilter beyond = filter_;
+  beyond.step_begin = formats::kStepMax + 1;
+  auto left_out = reader_.for_each_row(beyond, [](const store::RowView&) { return true; });
+  if (!left_out) return left_out.take_error();
+  count_ = {*rows + *left_out, *left_out};
+  return Done{};
+}
+
+// The code a shell would show, of the first rank that did not end well.
+int32_t exit_code(const std::vector<store::ProducerState>& producers, std::optional<int32_t> rank) {
+  std::map<std::pair<int32_t, uint32_t>, const store::ProducerState*> newest;
+  for (const store::ProducerState& producer : producers) {
+    if (rank && producer.rank != *rank) continue;
+    newest[{producer.rank, producer.worker}] = &producer;  // sorted by attempt
+  }
+  for (const auto& [who, producer] : newest) {
+    if (producer->state == "finished" || producer->state == "stopped") continue;
+    if (producer->exit_code != 0) return producer->exit_code;
+    return producer->signal != 0 ? 128 + producer->signal : 1;
+  }
+  return 0;
+}
+
+bool is_running(const Facts& facts, std::optional<int32_t> rank) {
+  if (facts.meta.state == "running" || facts.meta.state.empty()) {
+    return std::any_of(facts.producers.begin(), facts.producers.end(), [&](const auto& p) {
+      return (!rank || p.rank == *rank) && p.state == "running";
+    });
+  }
+  return false;
+}
+
+Status WandbExport::write_end(Output& out) {
+  std::vector<WandbItem> items;
+  if (Status s = summary_.items(reader_, rank_, items); !s) return s;
+  for (const formats::WandbMetric& metric : summary_.metrics()) {
+    records_.metric(metric, out.buffer());
+  }
+  records_.summary(items, last_, ended_ns(last_), out.buffer());
+  // A run that still goes on has no end: whoever reads the file then waits for more.
+  if (is_running(facts_, rank_)) return Done{};
+  records_.exit(exit_code(facts_.producers, rank_), ended_ns(last_), out.buffer());
+  return Done{};
+}
+
+Result<ExportCount> WandbExport::write(const formats::WandbRun& run, Output& out) {
+  records_.begin(run, out.buffer());
+  if (Status s = write_records(out); !s) return s.take_error();
+  if (Status s = write_rows(out); !s) return s.take_error();
+  if (Status s = write_end(out); !s) return s.take_error();
+  return count_;
+}
+
+Result<ExportCount> write_run(store::RunReader& reader, const Facts& facts,
+                              std::optional<int32_t> rank, const std::string& dir) {
+  WandbExport exported(reader, facts, rank);
+  const formats::WandbRun run = exported.run();
+  std::error_code error;
+  std::filesystem::create_directories(dir + "/files", error);
+  if (error) return shm::errno_error("make folder " + dir, error.value());
+  auto file = ExportFile::create(fmt::format("{}/run-{}.wandb", dir, run.id));
+  if (!file) return file.take_error();
+  auto count = exported.write(run, file->out());
+  if (!count) return count;
+  if (Status s = file->finish(); !s) return s.take_error();
+  return count;
+}
+
+// The name that W&B itself gives the folder of a run that was not online.
+std::string folder_name(const store::RunMeta& meta, const std::string& suffix) {
+  const time_t seconds = meta.created_ns / 1'000'000'000;
+  tm local{};
+  ::localtime_r(&seconds, &local);
+  return fmt::format("offline-run-{:04}{:02}{:02}_{:02}{:02}{:02}-{}{}", local.tm_year + 1900,
+                     local.tm_mon + 1, local.tm_mday, local.tm_hour, local.tm_min, local.tm_sec,
+                     formats::wandb_id(meta.run_id), suffix);
+}
+
+}  // namespace
+
+Result<std::string> wandb_folder_name(const OpenRun& run) {
+  auto facts = read_facts(run);
+  if (!facts) return facts.take_error();
+  return folder_name(facts->meta, "");
+}
+
+Result<ExportCount> export_wandb(const OpenRun& run, const std::string& dir, bool splits_ranks) {
+  auto facts = read_facts(run);
+  if (!facts) return facts.take_error();
+  if (!splits_ranks) return write_run(*run.reader, *facts, {}, dir);
+  ExportCount sum;
+  std::set<int32_t> ranks;
+  for (const store::ProducerState& producer : facts->producers) {
+    if (stored_rows(producer) > 0) ranks.insert(producer.rank);
+  }
+  for (const int32_t rank : ranks) {
+    const std::string folder = dir + "/" + folder_name(facts->meta, fmt::format("-rank{}", rank));
+    auto count = write_run(*run.reader, *facts, rank, folder);
+    if (!count) return count;
+    sum.rows += count->rows;
+    sum.left_out += count->left_out;
+  }
+  return sum;
+}
+
+}  // namespace ringlog::cli
