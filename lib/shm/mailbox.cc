@@ -119,9 +119,11 @@ bool answer_slot(Slot& slot, uint32_t word_untrusted, std::span<const std::byte>
   uint32_t word = slot.word.load(std::memory_order_acquire);
   if (slot_generation(word) != slot_generation(word_untrusted)) return false;
   if (slot_state(word) == SlotState::kRequested) {
-    slot.reply_size = static_cast<uint32_t>(std::min(reply.size(), slot.reply.size()));
+    // Our own copy bounds the copying: the slot's can be changed by the process meanwhile.
+    const size_t size = std::min(reply.size(), slot.reply.size());
+    slot.reply_size = static_cast<uint32_t>(size);
     slot.reply_is_large = is_large ? 1 : 0;
-    std::copy_n(reply.begin(), slot.reply_size, slot.reply.begin());
+    std::copy_n(reply.begin(), size, slot.reply.begin());
     if (settle(slot, word, slot_word(slot_generation(word), SlotState::kDone))) return true;
   }
   if (slot_state(word) == SlotState::kCancelled &&
