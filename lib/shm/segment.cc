@@ -361,6 +361,8 @@ Result<std::unique_ptr<Doorbell>> Doorbell::create(const std::string& path) {
   }
   auto mapping = Mapping::map(fd->get(), kPageSize, path);
   if (!mapping) return mapping.take_error();
+  // Every client holds this file too and could cut it.
+  (*mapping)->guard();
   DoorbellPage& page = (*mapping)->at<DoorbellPage>(0);
   page.layout_major = kLayoutMajor;
   page.layout_minor = kLayoutMinor;

@@ -117,6 +117,20 @@ TEST(DoorbellFile, EpochGrowsWithEachServiceAndIsNeverZero) {
   EXPECT_GT((*second)->page().heartbeat_ms.load(), 0);
 }
 
+// Every client has the file, and one of them cuts it: the service must not die of it.
+TEST(DoorbellFile, OfTheServiceOutlivesBeingCut) {
+  const test::TempDir dir("/dev/shm");
+  auto service = Doorbell::create(dir.file("doorbell"));
+  ASSERT_THAT(service, IsOk());
+  ASSERT_EQ(::ftruncate((*service)->fd(), 0), 0);
+  DoorbellPage& page = (*service)->page();
+  page.heartbeat_ms.store(7);
+  EXPECT_EQ(page.heartbeat_ms.load(), 7);
+  announce_sleep(page);
+  ring_doorbell(page);
+  EXPECT_EQ(page.asleep.load(), 0u);
+}
+
 TEST(DoorbellFile, IsPrivateToItsUser) {
   const test::TempDir dir;
   ASSERT_THAT(Doorbell::create(dir.file("doorbell")), IsOk());
