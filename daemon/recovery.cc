@@ -1,6 +1,7 @@
 #include "daemon/recovery.h"
 
 #include "daemon/failpoint.h"
+#include "daemon/names.h"
 #include "shm/mailbox.h"
 
 #include <dirent.h>
@@ -29,6 +30,12 @@ Result<std::vector<std::string>> list(const std::string& directory) {
   return names;
 }
 
+Status check_names(const shm::SegmentHeader& header) {
+  if (Status s = check_run_id(shm::header_text(header.run_id)); !s) return s;
+  if (Status s = check_project(shm::header_text(header.project)); !s) return s;
+  return check_root(shm::header_text(header.root));
+}
+
 }  // namespace
 
 Result<FoundSegment> read_segment(shm::Fd fd, const std::string& path) {
@@ -40,6 +47,11 @@ Result<FoundSegment> read_segment(shm::Fd fd, const std::string& path) {
   if (!has_end(header->uuid) || !has_end(header->run_id) || !has_end(header->project) ||
       !has_end(header->root)) {
     return Error{Code::kCorrupt, path + " has a name without an end"};
+  }
+  // Its process could write over the header, and the names become the folder of the run.
+  if (Status s = check_names(*header); !s) {
+    return Error{Code::kCorrupt,
+                 (path.empty() ? "memfd segment" : path) + ": " + s.error().message};
   }
   return FoundSegment{std::move(fd), path, *header};
 }
@@ -64,6 +76,10 @@ Status find_in(const std::string& directory, std::vector<FoundSegment>& found) {
     if (!name.ends_with(".seg")) continue;
     auto fd = shm::open_file(path, O_RDWR | O_NOFOLLOW);
     auto segment = fd ? read_segment(std::move(*fd), path) : Result<FoundSegment>(fd.take_error());
+    if (!segment && segment.error().code == Code::kVersion) {
+      spdlog::error("segment left for a service that can read it: {}", segment.error().message);
+      continue;
+    }
     if (!segment) {
       move_aside(path, segment.error().message);
       continue;

@@ -21,15 +21,15 @@ struct FoundSegment {
   shm::SegmentHeader header;
 };
 
-// All segments in both places.  Half-made ones are removed; those that cannot be read are renamed
-// to
-// *.bad and logged.  An overflow folder that does not exist or is not ours alone holds none.
+// All segments in both places.  Half-made ones are removed; those of another layout version are
+// left for a service that can read them; all others that cannot be read are renamed to *.bad.  Both
+// are logged.  An overflow folder that does not exist or is not ours alone holds none.
 //   kIo, kNotFound, kPermission  a folder cannot be read
 Result<std::vector<FoundSegment>> find_segments(const shm::SegmentPlaces& places);
 // Gets a segment out of the way of later services; logged with `why`.
 void move_aside(const std::string& path, const std::string& why);
 
-// Opens a segment and checks its header.  kCorrupt, kVersion, kIo
+// Opens a segment and checks its header, the names in it included.  kCorrupt, kVersion, kIo
 Result<FoundSegment> read_segment(shm::Fd fd, const std::string& path);
 
 // What the header says of its producer: for a segment that the store knows nothing of yet.

@@ -58,15 +58,59 @@ TEST(FindSegments, NeedsTheFolder) {
   EXPECT_THAT(find_segments({"/nonexistent/folder"}), FailsWith(Code::kNotFound));
 }
 
-TEST(FindSegments, OtherLayoutsAreNotTouched) {
-  const test::TempDir dir;
-  const std::string path = make_segment(dir.path(), 7);
+// Overwrites a part of a segment's header.
+template <typename T>
+void patch_header(const std::string& path, size_t offset, const T& value) {
   auto fd = shm::open_file(path, O_RDWR);
   ASSERT_THAT(fd, IsOk());
-  const uint16_t major = shm::kLayoutMajor + 1;
-  ASSERT_EQ(::pwrite(fd->get(), &major, sizeof major, offsetof(shm::SegmentHeader, layout_major)),
-            ssize_t{sizeof major});
-  EXPECT_THAT(read_segment(std::move(*fd), path), FailsWith(Code::kVersion));
+  const auto at = static_cast<off_t>(offset);
+  ASSERT_EQ(::pwrite(fd->get(), &value, sizeof value, at), ssize_t{sizeof value});
+}
+
+Result<FoundSegment> read_found(const std::string& path) {
+  auto fd = shm::open_file(path, O_RDWR);
+  if (!fd) return fd.take_error();
+  return read_segment(std::move(*fd), path);
+}
+
+TEST(FindSegments, OtherLayoutsAreNotTouched) {
+  for (const int change : {-1, 1}) {
+    const test::TempDir dir;
+    const std::string path = make_segment(dir.path(), 7);
+    const auto major = static_cast<uint16_t>(shm::kLayoutMajor + change);
+    patch_header(path, offsetof(shm::SegmentHeader, layout_major), major);
+    EXPECT_THAT(read_found(path), FailsWith(Code::kVersion, HasSubstr("reads 1.0")));
+    auto found = find_segments({dir.path()});
+    ASSERT_THAT(found, IsOk());
+    EXPECT_TRUE(found->empty());
+    EXPECT_TRUE(std::filesystem::exists(path)) << "for a service that can read it";
+  }
+}
+
+TEST(FindSegments, AnUnknownFeatureIsAnotherLayoutAndANewerMinorIsNone) {
+  const test::TempDir dir;
+  const std::string path = make_segment(dir.path(), 7);
+  patch_header(path, offsetof(shm::SegmentHeader, layout_minor), uint16_t{9});
+  patch_header(path, offsetof(shm::SegmentHeader, compat_flags), uint32_t{1});
+  EXPECT_THAT(read_found(path), IsOk());
+  patch_header(path, offsetof(shm::SegmentHeader, incompat_flags), uint32_t{1});
+  EXPECT_THAT(read_found(path), FailsWith(Code::kVersion));
+}
+
+// Found by reading: a process can write over its header, and the service would have made the run's
+// folder wherever the names led.
+TEST(FindSegments, NamesThatLeadOutOfTheRootAreCorrupt) {
+  const test::TempDir dir;
+  const std::string path = make_segment(dir.path(), 7);
+  patch_header(path, offsetof(shm::SegmentHeader, run_id), std::array<char, 8>{"../../x"});
+  EXPECT_THAT(read_found(path), FailsWith(Code::kCorrupt, HasSubstr("run_id")));
+  patch_header(path, offsetof(shm::SegmentHeader, run_id), std::array<char, 8>{"run"});
+  EXPECT_THAT(read_found(path), IsOk());
+  patch_header(path, offsetof(shm::SegmentHeader, project), std::array<char, 3>{".."});
+  EXPECT_THAT(read_found(path), FailsWith(Code::kCorrupt, HasSubstr("project")));
+  patch_header(path, offsetof(shm::SegmentHeader, project), std::array<char, 2>{"p"});
+  patch_header(path, offsetof(shm::SegmentHeader, root), std::array<char, 5>{"root"});
+  EXPECT_THAT(read_found(path), FailsWith(Code::kCorrupt, HasSubstr("absolute")));
 }
 
 TEST(StateOf, TakesEverythingFromTheHeader) {
