@@ -124,9 +124,12 @@ uint64_t Intake::turn(Scratch& scratch) {
   for (const auto& port : ports_) {
     if (port->segment->is_broken()) poison_broken(port);
     for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
-      if (port->readers[ring].backlog() == 0 || is_blocked()) continue;
-      if (!port->state.rings[ring].poisoned.empty()) continue;
-      drained += drain_ring(port, ring, scratch);
+      if (!port->state.rings[ring].poisoned.empty() || is_blocked()) continue;
+      if (port->readers[ring].backlog() > 0) {
+        drained += drain_ring(port, ring, scratch);
+      } else if (port->readers[ring].position() < port->targets[ring]) {
+        poison_shrunk(port, ring);
+      }
     }
     advance(port);
   }
@@ -158,6 +161,14 @@ void Intake::poison_broken(const std::shared_ptr<Port>& port) {
     poison(port, ring, port->readers[ring].position(),
            {Code::kCorrupt, "the segment's file was cut short"});
   }
+}
+
+// Somebody waits for more than there is now, and would wait for ever.
+void Intake::poison_shrunk(const std::shared_ptr<Port>& port, uint32_t ring) {
+  const uint64_t position = port->readers[ring].position();
+  poison(port, ring, position,
+         {Code::kCorrupt, "ring position " + std::to_string(position) +
+                              ": the tail went back from " + std::to_string(port->targets[ring])});
 }
 
 // Handles the records that were polled from `begin` on.  False: not all of them.

@@ -100,6 +100,7 @@ class Intake {
   void advance(const std::shared_ptr<Port>& port);
   void answer_waiting(const std::shared_ptr<Port>& port);
   void poison_broken(const std::shared_ptr<Port>& port);
+  void poison_shrunk(const std::shared_ptr<Port>& port, uint32_t ring);
   void settle(const std::shared_ptr<Port>& port);
   void advance_barriers();
   Progress progress_of(const std::shared_ptr<Port>& port);

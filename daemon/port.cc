@@ -29,6 +29,7 @@ Port::Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
     lane.stored = known.stored;
     lanes.push_back(std::move(lane));
     stored_positions.push_back(known.position);
+    targets.push_back(known.position);
   }
   stored_rows = ledger_of(*this).stored;
   synced_rows.store(stored_rows, std::memory_order_relaxed);
@@ -82,11 +83,12 @@ void refresh_state(Port& port) {
   }
 }
 
-std::vector<uint64_t> tails_of(const Port& port) {
+std::vector<uint64_t> tails_of(Port& port) {
   std::vector<uint64_t> tails;
   for (uint32_t ring = 0; ring < port.readers.size(); ++ring) {
     // ORDER tail: a target only; poll() loads it again with acquire before it reads records.
     tails.push_back(port.segment->ring_producer(ring).tail.load(std::memory_order_acquire));
+    port.targets[ring] = std::max(port.targets[ring], tails.back());
   }
   return tails;
 }

@@ -47,6 +47,7 @@ struct Port {
   std::vector<Lane> lanes;     // by ring
   ProducerNotes notes;
   std::vector<uint64_t> stored_positions;  // by ring; what the store confirmed
+  std::vector<uint64_t> targets;           // by ring; the furthest tail that tails_of() gave
   std::vector<WaitingRequest> waiting;
   std::optional<EndFacts> end;        // set: drain up to end_targets, then settle
   std::vector<uint64_t> end_targets;  // by ring
@@ -80,8 +81,8 @@ Ledger ledger_of(const Port& port);
 // Brings state.rings up to what was drained and what the producer counted.  Drain thread.
 void refresh_state(Port& port);
 
-// Positions the producer has committed, by ring, not trusted: a target to drain to.
-std::vector<uint64_t> tails_of(const Port& port);
+// Positions the producer has committed, by ring, not trusted: a target to drain to.  Drain thread.
+std::vector<uint64_t> tails_of(Port& port);
 // True when every ring that is still read was drained up to `targets`.
 bool is_drained_to(const Port& port, const std::vector<uint64_t>& targets);
 // True when the store confirmed everything up to `targets`.

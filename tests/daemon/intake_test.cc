@@ -189,6 +189,18 @@ TEST_F(IntakeTest, ImpossiblePositionsPoisonTheRing) {
   EXPECT_EQ(rows_, 1u);
 }
 
+// Found by segment_fuzzer: the end of the process waited for a tail that was there no more.
+TEST_F(IntakeTest, ATailThatGoesBackHoldsUpNoEnd) {
+  const auto process = join(0);
+  turn_and_store();
+  process->register_keys(0, 64, {"a"});
+  intake_->end(1, {.kernel = ExitInfo{0, 9}});
+  process->segment().ring_producer(0).tail.store(0);
+  turn_and_store();
+  EXPECT_THAT(state_of(0).rings[0].poisoned, HasSubstr("the tail went back from"));
+  EXPECT_EQ(settled_, std::vector<uint32_t>{1});
+}
+
 TEST_F(IntakeTest, ATruncatedSegmentIsGivenUpAndOthersGoOn) {
   const auto process = join(0);
   const auto other = join(1);
