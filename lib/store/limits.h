@@ -50,6 +50,11 @@ inline constexpr size_t kValueBytesMax = size_t{64} << 20;
 // What a chunk header may claim before it is called corrupt.
 inline constexpr size_t kReadRowsMax = size_t{1} << 20;
 inline constexpr size_t kReadColumnsMax = size_t{1} << 20;
+// What a producer's state, and a sink's, may claim.  Cap'n Proto has lists whose elements take no
+// bytes, so without a limit eighty bytes become gigabytes.
+inline constexpr size_t kReadRingsMax = 256;        // eight times what a segment has room for
+inline constexpr size_t kReadKindsMax = 64 * 1024;  // of one ring: what its 16 bits can tell apart
+inline constexpr size_t kReadLanesMax = size_t{1} << 20;
 // Depth of nested objects in config and values; Cap'n Proto's own limit.
 inline constexpr int kNestingMax = 64;
 

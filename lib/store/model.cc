@@ -50,7 +50,7 @@ RingState read_ring(schema::RingState::Reader in) {
   ring.stored = in.getStored();
   ring.dropped = in.getDropped();
   ring.missing = in.getMissing();
-  for (const auto kind : in.getKeySets())
+  for (const auto kind : limited(in.getKeySets(), kReadKindsMax))
     ring.key_sets.emplace_back(kind.getKind(), kind.getKeySet());
   ring.poisoned = str(in.getPoisoned());
   return ring;
@@ -83,7 +83,7 @@ template <>
 Result<KeySet> from_bytes(std::string_view bytes) {
   KeySet value;
   Status read = unpack<schema::StoredKeySet>(bytes, [&](auto in) -> Status {
-    for (const auto column : in.getColumns()) {
+    for (const auto column : limited(in.getColumns(), kReadColumnsMax)) {
       const auto type = static_cast<uint16_t>(column.getType());
       if (type > static_cast<uint16_t>(ColumnType::kOther)) {
         return Error{Code::kCorrupt, "column type " + std::to_string(type) + " is unknown"};
@@ -181,7 +181,8 @@ Result<ProducerState> from_bytes(std::string_view bytes) {
     value.started_ns = in.getStartedNs();
     value.ended_ns = in.getEndedNs();
     value.segment = str(in.getSegment());
-    for (const auto ring : in.getRings()) value.rings.push_back(read_ring(ring));
+    for (const auto ring : limited(in.getRings(), kReadRingsMax))
+      value.rings.push_back(read_ring(ring));
     value.next_step = in.getNextStep();
     value.local_rank = in.getLocalRank();
     value.world_size = in.getWorldSize();
@@ -215,7 +216,7 @@ Result<SinkState> from_bytes(std::string_view bytes) {
   Status read = unpack<schema::SinkState>(bytes, [&](auto in) -> Status {
     value.chunk_lsn = in.getChunkLsn();
     value.record_lsn = in.getRecordLsn();
-    for (const auto lane : in.getLanes()) {
+    for (const auto lane : limited(in.getLanes(), kReadLanesMax)) {
       value.lanes[{lane.getProducer(), lane.getRing()}] = lane.getNextSeq();
     }
     value.rows = in.getRows();

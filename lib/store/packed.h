@@ -31,6 +31,13 @@ inline capnp::ReaderOptions read_options() {
   return options;
 }
 
+// The list, if it is no longer than that; to be called inside unpack().
+template <typename List>
+List limited(List list, size_t size_max) {
+  KJ_REQUIRE(list.size() <= size_max, "a list is too long");
+  return list;
+}
+
 // Calls `body` with the message's root; kCorrupt when the bytes are no such message.
 template <typename T, typename Body>
 Status unpack(std::string_view bytes, Body body) {
