@@ -1,5 +1,6 @@
 // ls: the runs under the root folder, the one written last first.
 
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -35,14 +36,16 @@ std::set<std::string> live_runs() {
   return ids;
 }
 
-// What one run's store says.  A run that cannot be read still has its line.
-Line read_line(const store::RunPlace& place, bool is_live) {
+// What one run's store says.  A run that cannot be read still has its line; one that its service
+// died over before it was there has none.
+std::optional<Line> read_line(const store::RunPlace& place, bool is_live) {
   Line line{place, {}, 0, 0, is_live};
   line.meta.run_id = place.run_id;
   line.meta.project = place.project;
   line.meta.state = "unreadable";
   auto reader = store::RunReader::open(place.dir);
   if (!reader) {
+    if (reader.error().code == Code::kNotFound) return std::nullopt;
     say(reader.error().message);
     return line;
   }
@@ -103,12 +106,10 @@ int run_ls(Context& context, const LsOptions& options) {
   const std::set<std::string> live = live_runs();
   auto places = store::find_runs(context.root);
   if (!places) return fail(places.error());
-  if (options.count_max != 0 && places->size() > options.count_max) {
-    places->resize(options.count_max);
-  }
   std::vector<Line> lines;
   for (const store::RunPlace& place : *places) {
-    lines.push_back(read_line(place, live.contains(place.run_id)));
+    if (options.count_max != 0 && lines.size() == options.count_max) break;
+    if (auto line = read_line(place, live.contains(place.run_id))) lines.push_back(*line);
   }
   if (context.is_json) {
     print_json(context, document_of(lines));

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "store/files.h"
 #include "store/keys.h"
 #include "store/limits.h"
 
@@ -27,8 +28,7 @@ bool contains(std::string_view text, std::string_view part) {
 }
 
 bool is_data_file(std::string_view name) {
-  return name.ends_with(".ldb") || name.ends_with(".sst") || name.ends_with(".log") ||
-         name.starts_with("MANIFEST-");
+  return is_store_file(name) || name.starts_with("MANIFEST-");
 }
 
 enum class Contents { kNothing, kFilesWithoutCurrent, kDatabase };
@@ -37,8 +37,8 @@ Contents contents_of(leveldb::Env& env, const std::string& dir) {
   std::vector<std::string> names;
   if (!env.GetChildren(dir, &names).ok()) return Contents::kNothing;
   if (std::find(names.begin(), names.end(), "CURRENT") != names.end()) return Contents::kDatabase;
-  return std::any_of(names.begin(), names.end(), is_data_file) ? Contents::kFilesWithoutCurrent
-                                                               : Contents::kNothing;
+  return std::any_of(names.begin(), names.end(), is_store_file) ? Contents::kFilesWithoutCurrent
+                                                                : Contents::kNothing;
 }
 
 Error open_error(const Status& status, const std::string& dir) {

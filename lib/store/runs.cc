@@ -1,5 +1,7 @@
 #include "store/runs.h"
 
+#include "store/files.h"
+
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -42,7 +44,12 @@ int64_t store_mtime_ns(const std::string& store_dir) {
 
 bool is_run(const fs::path& dir) {
   std::error_code error;
-  return fs::is_directory(dir / "store", error);
+  fs::directory_iterator it(dir / "store", error);
+  for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
+    if (is_store_file(it->path().filename().string())) return true;
+  }
+  // One that cannot be looked into is a run for all we know; opening it says what is wrong.
+  return error == std::errc::permission_denied;
 }
 
 RunPlace place_of(const fs::path& dir) {
@@ -97,7 +104,7 @@ std::optional<Result<RunPlace>> by_directory(std::string_view name) {
     return Result<RunPlace>(place_of(whole.parent_path()));
   }
   if (!is_run(whole)) {
-    return Error{Code::kNotFound, whole.string() + ": is not a run, it has no store folder"};
+    return Error{Code::kNotFound, whole.string() + ": is not a run, it holds no store"};
   }
   return Result<RunPlace>(place_of(whole));
 }

@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
 #include <utility>
 
+#include "store/files.h"
 #include "store/limits.h"
 
 namespace ringlog::store {
@@ -60,8 +62,6 @@ Result<std::vector<std::string>> list_files(const std::string& dir) {
   closedir(stream);
   return names;
 }
-
-bool is_table(std::string_view name) { return name.ends_with(".ldb") || name.ends_with(".sst"); }
 
 // Captures a folder of LevelDB files, possibly while LevelDB writes there.
 class Capture {
@@ -190,10 +190,8 @@ leveldb::Options view_options(ViewEnv& env, DamageLog& log) {
 }
 
 bool has_store(const Files& files) {
-  for (const auto& [name, bytes] : files) {
-    if (name == "CURRENT" || name.ends_with(".log") || is_table(name)) return true;
-  }
-  return false;
+  return std::any_of(files.begin(), files.end(),
+                     [](const auto& file) { return is_store_file(file.first); });
 }
 
 }  // namespace

@@ -270,6 +270,15 @@ TEST(Format, ARunThatIsBeingCreatedIsNotThereYet) {
   const test::TempDir dir;
   fs::create_directories(dir.file("store"));
   EXPECT_THAT(RunReader::open(dir.path()), FailsWith(Code::kNotFound));
+  // LevelDB's first step.
+  std::ofstream(dir.file("store/MANIFEST-000001")) << "half";
+  EXPECT_THAT(RunReader::open(dir.path()), FailsWith(Code::kNotFound));
+  {
+    const auto store = Store::open(dir.path());
+    ASSERT_THAT(store, IsOk());
+    EXPECT_THAT((*store)->repaired(), ::testing::IsEmpty()) << "nothing was there to lose";
+  }
+  fs::remove_all(dir.file("store"));
   leveldb::Options options;
   options.create_if_missing = true;
   leveldb::DB* db = nullptr;

@@ -27,6 +27,9 @@ class Runs : public ::testing::Test {
     add("other", "bbb", 2);
     add("other", "run", 4);
     fs::create_directories(root_.file("demo/not-a-run/files"));
+    // What a service leaves that dies while LevelDB makes a store.
+    fs::create_directories(root_.file("demo/half-made/store"));
+    std::ofstream(root_.file("demo/half-made/store/MANIFEST-000001")) << "x";
     std::ofstream(root_.file("stray")) << "x";
   }
 
@@ -78,6 +81,8 @@ TEST_F(Runs, AreRefusedWithTheReason) {
               FailsWith(Code::kNotFound,
                         AllOf(HasSubstr("zzz"), HasSubstr(root_.path()), HasSubstr("other/bbb"))));
   EXPECT_THAT(resolve_run(root_.path(), root_.file("demo/not-a-run")),
+              FailsWith(Code::kNotFound, HasSubstr("not a run")));
+  EXPECT_THAT(resolve_run(root_.path(), root_.file("demo/half-made")),
               FailsWith(Code::kNotFound, HasSubstr("not a run")));
   EXPECT_THAT(resolve_run(root_.path(), root_.file("nowhere")),
               FailsWith(Code::kNotFound, HasSubstr("nowhere")));
