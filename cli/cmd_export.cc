@@ -63,26 +63,24 @@ Status write_file(store::RunReader& reader, const ExportOptions& options, uint64
   return file->publish();
 }
 
-// Where a folder goes: as the user says, else a name in the working directory that tells the run.
-Result<std::string> folder_path(const OpenRun& run, const ExportOptions& options) {
-  if (!options.path.empty()) return options.path;
-  if (options.format != ExportFormat::kWandb) return run.place.run_id + "-tfevents";
-  if (options.splits_ranks) return run.place.run_id + "-wandb";
-  return wandb_folder_name(run);
+Result<ExportCount> write_tfevents(store::RunReader& reader, const std::string& path) {
+  auto target = TargetDir::create(path);
+  if (!target) return target.take_error();
+  auto count = export_tfevents(reader, target->place());
+  if (!count) return count;
+  if (Status s = target->publish(); !s) return s.take_error();
+  return count;
 }
 
 // A folder of files in another tool's format.
 int export_folder(const OpenRun& run, const ExportOptions& options) {
-  auto path = folder_path(run, options);
-  if (!path) return fail(path.error());
-  auto target = TargetDir::create(*path);
-  if (!target) return fail(target.error());
-  auto count = options.format == ExportFormat::kWandb
-                   ? export_wandb(run, target->place(), options.splits_ranks)
-                   : export_tfevents(*run.reader, target->place());
+  const bool is_wandb = options.format == ExportFormat::kWandb;
+  std::string path = options.path;
+  if (path.empty()) path = is_wandb ? "wandb" : run.place.run_id + "-tfevents";
+  auto count =
+      is_wandb ? export_wandb(run, path, options.splits_ranks) : write_tfevents(*run.reader, path);
   if (!count) return fail(count.error());
-  if (Status s = target->publish(); !s) return fail(s.error());
-  say(fmt::format("{} in {}", format_plural(count->rows, "row"), printable(*path)));
+  say(fmt::format("{} in {}", format_plural(count->rows, "row"), printable(path)));
   if (count->left_out > 0) {
     say(fmt::format("warning: {} left out: its step is above {}, the largest of the format",
                     format_plural(count->left_out, "row"), formats::kStepMax));

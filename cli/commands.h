@@ -50,8 +50,8 @@ enum class ExportFormat { kJsonl, kCsv, kTfevents, kWandb };
 struct ExportOptions {
   std::string run;
   ExportFormat format = ExportFormat::kJsonl;
-  // Of jsonl and csv: empty or "-" is standard output.  Of the others: a folder that is made; empty
-  // is one in the working directory, named after the run.
+  // Of jsonl and csv: empty or "-" is standard output.  Of the others: a folder; empty is one
+  // in the working directory, see docs/cli.md.
   std::string path{};
   bool splits_ranks = false;  // wandb: a run for each rank
 };

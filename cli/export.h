@@ -52,11 +52,11 @@ class ExportFile {
 //   kIo, kCorrupt, …  as the reader and the files say
 Result<ExportCount> export_tfevents(store::RunReader& reader, const std::string& dir);
 
-// W&B: `dir` becomes the folder of a run that `wandb sync` uploads.  With `splits_ranks` it holds
-// one such folder for each rank that logged.
+// W&B: makes the folder of a run that `wandb sync` uploads in the folder `path`, named as W&B does;
+// with `splits_ranks` one for each rank that logged.  A `path` that is named so is itself that
+// folder.
+//   kInvalidArgument  it is there already
 //   kIo, kCorrupt, …  as the reader and the files say
-Result<ExportCount> export_wandb(const OpenRun& run, const std::string& dir, bool splits_ranks);
-// The name that W&B itself would give the folder.  Errors as the reader.
-Result<std::string> wandb_folder_name(const OpenRun& run);
+Result<ExportCount> export_wandb(const OpenRun& run, const std::string& path, bool splits_ranks);
 
 }  // namespace ringlog::cli

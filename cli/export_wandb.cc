@@ -13,6 +13,7 @@
 
 #include "cli/export.h"
 #include "cli/producers.h"
+#include "cli/target_dir.h"
 #include "formats/console_text.h"
 #include "formats/tfevents.h"
 #include "formats/wandb_records.h"
@@ -240,29 +241,39 @@ std::string folder_name(const store::RunMeta& meta, const std::string& suffix) {
                      formats::wandb_id(meta.run_id), suffix);
 }
 
-}  // namespace
-
-Result<std::string> wandb_folder_name(const OpenRun& run) {
-  auto facts = read_facts(run);
-  if (!facts) return facts.take_error();
-  return folder_name(facts->meta, "");
+// W&B takes a folder without this beginning for a run that is online, and does not upload it.
+bool is_folder_of_run(const std::string& path) {
+  const std::filesystem::path name(path);
+  const auto last = name.has_filename() ? name.filename() : name.parent_path().filename();
+  return last.string().starts_with("offline-run-");
 }
 
-Result<ExportCount> export_wandb(const OpenRun& run, const std::string& dir, bool splits_ranks) {
+}  // namespace
+
+Result<ExportCount> export_wandb(const OpenRun& run, const std::string& path, bool splits_ranks) {
   auto facts = read_facts(run);
   if (!facts) return facts.take_error();
-  if (!splits_ranks) return write_run(*run.reader, *facts, {}, dir);
-  ExportCount sum;
-  std::set<int32_t> ranks;
+  std::set<std::optional<int32_t>> parts;
   for (const store::ProducerState& producer : facts->producers) {
-    if (stored_rows(producer) > 0) ranks.insert(producer.rank);
+    if (splits_ranks && stored_rows(producer) > 0) parts.insert(producer.rank);
   }
-  for (const int32_t rank : ranks) {
-    const std::string folder = dir + "/" + folder_name(facts->meta, fmt::format("-rank{}", rank));
-    auto count = write_run(*run.reader, *facts, rank, folder);
+  if (!splits_ranks) parts.insert(std::nullopt);
+  ExportCount sum;
+  std::vector<TargetDir> targets;
+  for (const std::optional<int32_t>& rank : parts) {
+    const std::string suffix = rank ? fmt::format("-rank{}", *rank) : "";
+    const bool is_run = !splits_ranks && is_folder_of_run(path);
+    const std::string place = is_run ? path : path + "/" + folder_name(facts->meta, suffix);
+    auto target = TargetDir::create(place);
+    if (!target) return target.take_error();
+    auto count = write_run(*run.reader, *facts, rank, target->place());
     if (!count) return count;
     sum.rows += count->rows;
     sum.left_out += count->left_out;
+    targets.push_back(*std::move(target));
+  }
+  for (TargetDir& target : targets) {
+    if (Status s = target.publish(); !s) return s.take_error();
   }
   return sum;
 }

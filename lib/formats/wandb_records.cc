@@ -1,7 +1,5 @@
 #include "formats/wandb_records.h"
 
-#include <ringlog/version.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -86,7 +84,7 @@ std::string WandbRecords::runtime_json(int64_t time_ns) const {
 
 void WandbRecords::begin(const WandbRun& run, std::string& out) {
   started_ns_ = run.started_ns;
-  record_->mutable_header()->mutable_version_info()->set_producer("ringlog " RINGLOG_VERSION);
+  record_->mutable_header()->mutable_version_info()->set_producer("ringlog");
   append(out);
   wandb::Run& to = *record_->mutable_run();
   to.set_run_id(run.id);

@@ -160,6 +160,11 @@ class TfeventsTest(ExportTest):
 class WandbTest(ExportTest):
     """--format wandb."""
 
+    def exported(self) -> wandb_file.Run:
+        """The run in the only folder of an export."""
+        folder, = Path(self.export("wandb")).glob(f"offline-run-*-{RUN}")
+        return wandb_file.read_run(folder)
+
     def merged(self, rows: list[dict], has_ranks: bool) -> dict[int, dict]:
         """Step → the row that W&B is to have of it."""
         found: dict[int, dict] = {}
@@ -197,7 +202,7 @@ class WandbTest(ExportTest):
 
     def test_one_rank_keeps_its_names(self) -> None:
         self.train(0, code=3)
-        run = wandb_file.read_run(self.export("wandb"))
+        run = self.exported()
         self.assertEqual({k: run.run[k] for k in ("id", "project", "group")},
                          {"id": RUN, "project": "uncategorized", "group": ""})
         self.assertTrue(run.run["slot"], "without a slot some versions of W&B hang")
@@ -216,7 +221,7 @@ class WandbTest(ExportTest):
 
     def test_the_summary_is_what_the_program_asked_for(self) -> None:
         self.train(0)
-        run = wandb_file.read_run(self.export("wandb"))
+        run = self.exported()
         self.assertEqual(run.summary["val/acc"], {"max": 0.4, "last": 0.4})
         self.assertEqual(run.summary["loss"], "overridden")
         self.assertEqual(run.summary["best"], 0.25)
@@ -230,7 +235,7 @@ class WandbTest(ExportTest):
 
     def test_several_ranks_are_series_of_one_run(self) -> None:
         self.train(0, 1)
-        run = wandb_file.read_run(self.export("wandb"))
+        run = self.exported()
         self.check_history(run.history, self.sandbox.rows(), True)
         self.assertEqual(run.summary["rank1/count"], 49)
         self.assertEqual(run.summary["count"], 49, "the plain name is the lowest rank's")
@@ -254,26 +259,33 @@ class WandbTest(ExportTest):
     def test_a_rank_that_came_back_and_what_programs_rarely_log(self) -> None:
         for _ in range(2):
             self.sandbox.run(helper("odd_input"), env={"RINGLOG_RUN_ID": RUN, "RANK": "0"})
-        run = wandb_file.read_run(self.export("wandb"))
+        run = self.exported()
         self.check_history(run.history, self.sandbox.rows(), False)
 
     def test_a_run_that_goes_on_has_no_end_yet(self) -> None:
         rank = self.sandbox.rank(0, rows=10, end="hang")
         rank.expect("logging")
         until(lambda: self.sandbox.ledger.committed(0) == 10, "the rows")
-        run = wandb_file.read_run(self.export("wandb"))
+        run = self.exported()
         self.assertEqual((len(run.history), run.exit_code), (10, None))
         rank.kill()
         until(lambda: self.sandbox.states()[0][0] != "running", "the end")
-        self.assertEqual(wandb_file.read_run(self.export("wandb")).exit_code,
+        self.assertEqual(self.exported().exit_code,
                          128 + 9 if self.sandbox.states()[0][2] == 9 else 1)
 
-    def test_without_a_path_the_folder_has_the_name_that_wandb_gives(self) -> None:
+    def test_the_folder_is_where_wandb_looks(self) -> None:
         self.train(0, rows=1)
-        self.sandbox.ringlog("export", RUN, "--format", "wandb", cwd=self.sandbox.scratch)
-        folder, = self.sandbox.scratch.glob("offline-run-*")
+        words = ("export", RUN, "--format", "wandb")
+        self.sandbox.ringlog(*words, cwd=self.sandbox.scratch)
+        folder, = self.sandbox.scratch.glob("wandb/*")
         self.assertRegex(folder.name, rf"^offline-run-\d{{8}}_\d{{6}}-{RUN}$")
         self.assertTrue((folder / "files").is_dir())
+        done = self.sandbox.ringlog(*words, cwd=self.sandbox.scratch, code=1)
+        self.assert_says(done.stderr.decode(), folder.name)
+        self.sandbox.ringlog(*words, "-o", "offline-run-mine/", cwd=self.sandbox.scratch)
+        self.assertEqual(len(wandb_file.read_run(self.sandbox.scratch / "offline-run-mine").history),
+                         wandb_file.read_run(folder).history[-1]["_step"] + 1)
+
 
 
 if __name__ == "__main__":
