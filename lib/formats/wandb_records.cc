@@ -204,7 +204,6 @@ void WandbRecords::exit(int32_t code, int64_t ended_ns, std::string& out) {
   record_->mutable_exit()->set_exit_code(code);
   record_->mutable_exit()->set_runtime(
       static_cast<int32_t>((ended_ns - started_ns_) / kNsPerSecond));
-  record_->mutable_control()->set_always_send(true);
   append(out);
   // Some versions of W&B pass the exit on only when this follows.
   record_->mutable_final();

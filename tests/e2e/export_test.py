@@ -283,9 +283,8 @@ class WandbTest(ExportTest):
         done = self.sandbox.ringlog(*words, cwd=self.sandbox.scratch, code=1)
         self.assert_says(done.stderr.decode(), folder.name)
         self.sandbox.ringlog(*words, "-o", "offline-run-mine/", cwd=self.sandbox.scratch)
-        self.assertEqual(len(wandb_file.read_run(self.sandbox.scratch / "offline-run-mine").history),
-                         wandb_file.read_run(folder).history[-1]["_step"] + 1)
-
+        mine = wandb_file.read_run(self.sandbox.scratch / "offline-run-mine")
+        self.assertEqual(mine.history, wandb_file.read_run(folder).history)
 
 
 if __name__ == "__main__":

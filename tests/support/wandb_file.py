@@ -17,7 +17,7 @@ import protobuf
 BLOCK = 32768
 HEADER = b":W&B\xe1\xbe\x00"
 HISTORY, SUMMARY, ALERT, METRIC, OUTPUT_RAW, RUN, EXIT, FINAL, HEADER_RECORD, ENVIRONMENT = (
-    2, 3, 9, 12, 13, 17, 18, 20, 21, 26)
+    2, 3, 10, 12, 13, 17, 18, 20, 21, 26)
 CONTROL = 16
 AGGREGATES = {1: "min", 2: "max", 3: "mean", 5: "last", 6: "none", 8: "first"}
 
@@ -129,7 +129,7 @@ def _add(run: Run, kind: int, message: dict) -> None:
         case 13:
             stream = "stdout" if protobuf.one(body, 1, 0) == 1 else "stderr"
             run.console.append((stream, protobuf.text(body, 3)))
-        case 9:
+        case 10:
             run.alerts.append(tuple(protobuf.text(body, number) for number in (1, 2, 3)))
         case 18:
             run.exit_code = protobuf.signed(protobuf.one(body, 1, 0))
