@@ -109,8 +109,10 @@ class WandbTest(ToolTest):
 
     def wandb(self, *words: str, **env: str) -> str:
         """Standard output of the `wandb` command."""
-        self.sandbox.environment |= {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "false"}
-        return self.sandbox.run(TOOLS / "wandb", *words, env=env, timeout=100).stdout.decode()
+        env |= {"WANDB_ERROR_REPORTING": "false"}
+        # It leaves logs in the folder where it is called.
+        return self.sandbox.run(TOOLS / "wandb", *words, env=env, timeout=100,
+                                cwd=self.sandbox.scratch).stdout.decode()
 
     def test_its_messages_hold_every_record(self) -> None:
         """Field by field through the package's own generated classes."""
