@@ -133,6 +133,7 @@ void RunBoard::describe(const RunSpec& spec) {
   if (meta_.group.empty()) meta_.group = spec.group;
   if (meta_.tags.empty()) meta_.tags = spec.tags;
   if (meta_.notes.empty()) meta_.notes = spec.notes;
+  meta_.is_synced |= spec.is_synced;
   if (meta_.host.empty()) meta_.host = spec.host;
   if (meta_.command.empty()) meta_.command = spec.command;
   for (const std::string& sink : spec.sinks) {

@@ -22,12 +22,13 @@
 namespace ringlog::service {
 
 struct Stream {
-  Stream(RunInfo run, std::unique_ptr<store::Store> opened, store::RunMeta meta,
+  Stream(RunInfo run, std::unique_ptr<store::Store> opened, const store::RunMeta& meta,
          const std::vector<store::ProducerState>& producers, std::vector<store::KeySet> key_sets,
          LargeReplies& large, const Clock& clock, const IntakeEvents& events)
       : info(run),
         store(std::move(opened)),
-        board(std::move(meta), producers),
+        board(meta, producers),
+        is_every_write_synced(meta.is_synced),
         intake(
             run, board, std::move(key_sets),
             [this](store::BlobId id) { return store->get_blob(id); }, large, clock, events) {}
@@ -40,8 +41,8 @@ struct Stream {
 
   // Thread safe.
   RunBoard board;
-  std::atomic<bool> is_every_write_synced{false};
-  std::atomic<bool> has_sinks{false};  // once true, for good
+  std::atomic<bool> is_every_write_synced;  // once true, for good: also for the next service
+  std::atomic<bool> has_sinks{false};       // once true, for good
 
   // Drain thread.
   Intake intake;

@@ -201,9 +201,8 @@ std::shared_ptr<Stream> StreamMux::make_stream(const Run& run, Opened& opened) {
   };
   events.poisoned = [this, dir](const std::shared_ptr<Port>& port, uint32_t ring,
                                 uint64_t position) { quarantine(port, ring, position, dir); };
-  return std::make_shared<Stream>(run.info, std::move(opened.store), std::move(meta),
-                                  opened.producers, std::move(opened.key_sets), parts_.large,
-                                  parts_.clock, events);
+  return std::make_shared<Stream>(run.info, std::move(opened.store), meta, opened.producers,
+                                  std::move(opened.key_sets), parts_.large, parts_.clock, events);
 }
 
 // On the drain thread: keeps the bytes that were not understood, for `ringlog doctor`.

@@ -82,6 +82,7 @@ struct RunMeta {
   sinks @10 :List(Text);       # URLs without credentials.
   state @11 :Text;             # DESIGN: running, finished, failed, crashed, killed, stopped.
   endedNs @12 :Int64;          # 0: not ended.
+  isSynced @13 :Bool;          # durability = "synced": every commit is synced.
 }
 
 struct ProducerState {

@@ -112,6 +112,7 @@ std::string to_bytes(const RunMeta& value) {
   set_strings(out.initSinks(count(value.sinks)), value.sinks);
   out.setState(text(value.state));
   out.setEndedNs(value.ended_ns);
+  out.setIsSynced(value.is_synced);
   return pack(message);
 }
 
@@ -132,6 +133,7 @@ Result<RunMeta> from_bytes(std::string_view bytes) {
     value.sinks = strings(in.getSinks());
     value.state = str(in.getState());
     value.ended_ns = in.getEndedNs();
+    value.is_synced = in.getIsSynced();
     return Done{};
   });
   if (!read) return read.take_error().in("run description");

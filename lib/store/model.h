@@ -125,7 +125,8 @@ struct RunMeta {
   std::string version{};
   std::vector<std::string> sinks{};
   std::string state{};
-  int64_t ended_ns = 0;  // 0: not ended
+  int64_t ended_ns = 0;    // 0: not ended
+  bool is_synced = false;  // every commit is synced
   bool operator==(const RunMeta&) const = default;
 };
 

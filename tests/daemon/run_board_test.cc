@@ -99,6 +99,12 @@ TEST_F(RunBoardTest, ChangesAreHandedOutOnce) {
   EXPECT_FALSE(board_.take_changed_meta());
   board_.describe(spec);
   EXPECT_FALSE(board_.take_changed_meta()) << "nothing new";
+  spec.is_synced = true;
+  board_.describe(spec);
+  EXPECT_TRUE(board_.take_changed_meta()->is_synced);
+  spec.is_synced = false;
+  board_.describe(spec);
+  EXPECT_TRUE(board_.meta().is_synced) << "what one process asked for holds for the run";
 }
 
 TEST_F(RunBoardTest, StepsGoOnWhereTheNewestAttemptEnded) {

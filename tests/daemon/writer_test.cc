@@ -21,11 +21,12 @@ using ::testing::HasSubstr;
 
 class WriterTest : public ::testing::Test {
  protected:
-  WriterTest() : thread_([this] { writer_.run(); }) {
+  explicit WriterTest(bool is_synced = false) : thread_([this] { writer_.run(); }) {
     auto store = store::Store::open(dir_.file("run"), {.env = &env_});
     EXPECT_THAT(store, IsOk());
     store::RunMeta meta;
     meta.run_id = "run";
+    meta.is_synced = is_synced;
     stream_ =
         std::make_shared<Stream>(RunInfo{"run", "", "", dir_.file("run")}, std::move(*store), meta,
                                  std::vector<store::ProducerState>{}, std::vector<store::KeySet>{},
@@ -102,6 +103,25 @@ TEST_F(WriterTest, RoomIsGivenBackAndProgressPublished) {
   EXPECT_EQ(process_->segment().service().stored_rows.load(), 2u);
   EXPECT_EQ(process_->segment().service().synced_rows.load(), 2u);
   EXPECT_EQ(process_->state_of(claim), shm::SlotState::kDone);
+}
+
+class SyncedWriterTest : public WriterTest {
+ protected:
+  SyncedWriterTest() : WriterTest(true) {}
+};
+
+TEST_F(SyncedWriterTest, EveryCommitIsSynced) {
+  process_->log(0, 64, {1});
+  submit().wait();
+  EXPECT_EQ(process_->segment().service().synced_rows.load(), 1u);
+}
+
+TEST_F(WriterTest, OtherCommitsAreSyncedLater) {
+  submit().wait();
+  process_->log(0, 64, {1});
+  submit().wait();
+  EXPECT_EQ(process_->segment().service().stored_rows.load(), 1u);
+  EXPECT_EQ(process_->segment().service().synced_rows.load(), 0u);
 }
 
 TEST_F(WriterTest, AFullDiskKeepsEverythingUntilThereIsRoom) {

@@ -193,6 +193,7 @@ TEST(Store, KeepsTheStateOfSinksAndOfTheRun) {
   meta.command = {"python", "train.py"};
   meta.created_ns = -5;
   meta.state = "running";
+  meta.is_synced = true;
   Commit commit;
   commit.meta = meta;
   ASSERT_THAT(store->write(commit, true), IsOk());
