@@ -1,5 +1,6 @@
-"""Each failpoint of the service by itself; tests/torture/torture.py does them at random."""
+"""The short form of tests/torture/torture.py, and each failpoint of the service by itself."""
 
+import os
 import sys
 import unittest
 from pathlib import Path
@@ -8,6 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "torture"))
 
 import torture  # noqa: E402
 from sandbox import SandboxTest, until, wait_for_death  # noqa: E402
+
+SECONDS = 25
 
 
 class FailpointTest(SandboxTest):
@@ -42,6 +45,14 @@ class FailpointTest(SandboxTest):
             wait_for_death(doomed[0])
         a_round.settle()
         a_round.prove()
+
+
+class TortureTest(unittest.TestCase):
+    """Issue 3: torture, in short."""
+
+    def test_random_schedule(self) -> None:
+        """SEED= repeats a schedule."""
+        torture.torture(int(os.environ.get("SEED", torture.SEED)), SECONDS)
 
 
 if __name__ == "__main__":
