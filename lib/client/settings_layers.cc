@@ -196,19 +196,28 @@ Apply list_field(std::vector<std::string> ResolvedSettings::*field) {
 
 // A name that becomes a folder's: the store's directory is <dir>/<project>/<run_id>.
 Apply folder_field(std::string ResolvedSettings::*field, std::string_view forbidden) {
-  return [field, forbidden](ResolvedSettings& s,
-                            const std::string& v) -> std::optional<std::string> {
-    constexpr size_t kNameMax = 128;
-    const bool has_control =
-        std::any_of(v.begin(), v.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; });
-    if (v.empty() || v.size() > kNameMax || v == "." || v == ".." || has_control ||
-        v.find_first_of(forbidden) != std::string::npos || !record::is_utf8(v)) {
-      return "1 to 128 bytes of UTF-8 without control characters and none of " +
-             std::string(forbidden);
-    }
-    s.*field = v;
-    return std::nullopt;
-  };
+  return
+      [field, forbidden](ResolvedSettings& s, const std::string& v) -> std::optional<std::string> {
+        constexpr size_t kNameMax = 128;
+        const bool has_control = std::any_of(v.begin(), v.end(), [](char c) {
+          return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
+        });
+        if (v.empty() || v.size() > kNameMax || v == "." || v == ".." || has_control ||
+            v.find_first_of(forbidden) != std::string::npos || !record::is_utf8(v)) {
+          return "1 to 128 bytes of UTF-8 without control characters and none of " +
+                 std::string(forbidden);
+        }
+        s.*field = v;
+        return std::nullopt;
+      };
+}
+
+// A path, which ends at a NUL for the system and not for us.
+std::optional<std::string> apply_dir(ResolvedSettings& s, const std::string& v) {
+  if (!record::is_utf8(v) || v.find('\0') != std::string::npos)
+    return "a path in UTF-8 without NUL";
+  s.dir = v;
+  return std::nullopt;
 }
 
 template <typename T>
@@ -258,7 +267,7 @@ const std::map<std::string, Apply>& appliers() {
       {"group", text_field(&S::group)},
       {"tags", list_field(&S::tags)},
       {"notes", text_field(&S::notes)},
-      {"dir", text_field(&S::dir)},
+      {"dir", apply_dir},
       {"mode",
        choice_field<std::string>(
            &S::mode, {{"online", "online"}, {"offline", "offline"}, {"disabled", "disabled"}})},

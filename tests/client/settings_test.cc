@@ -209,6 +209,7 @@ TEST_F(SettingsTest, RefusalsNameTheLayerTheFieldTheValueAndWhatIsAllowed) {
       {"RINGLOG_PROJECT", "", "1 to 128 bytes of UTF-8"},
       {"RINGLOG_RUN_ID", ".", "1 to 128 bytes of UTF-8"},
       {"RINGLOG_RUN_ID", "a\nb", "without control characters"},
+      {"RINGLOG_RUN_ID", "a\x7f", "without control characters"},
       {"RINGLOG_RUN_ID", "a:b", "none of :;,#?/'\\"},
   };
   for (const Refusal& r : refusals) {
@@ -244,6 +245,13 @@ TEST_F(SettingsTest, FieldThatNobodyKnowsIsRefused) {
 TEST_F(SettingsTest, FileThatIsNoTomlIsRefusedWithItsLine) {
   write_file("project = 'p'\nmode = \n");
   EXPECT_THAT(resolve(), FailsWith(Code::kInvalidArgument, StartsWith(file + ":2: ")));
+}
+
+// The system would have used the part before it, and nobody would have been told.
+TEST_F(SettingsTest, FolderWithANulIsRefused) {
+  write_file("dir = \"a\\u0000b\"\n");
+  EXPECT_THAT(resolve(),
+              FailsWith(Code::kInvalidArgument, HasSubstr("a path in UTF-8 without NUL")));
 }
 
 // Found by this test: what had no form as text became an empty one, without a word.

@@ -1,0 +1,91 @@
+"""A rank whose segment is written over: the others log on, and `ringlog doctor` says what was lost."""
+
+import os
+import struct
+import unittest
+from pathlib import Path
+
+from sandbox import RUN, Program, SandboxTest, freeze, kill_and_wait, until
+
+PAGE = 4096
+PID_AT = 64  # of SegmentHeader; lib/shm/layout.h
+MAJOR_AT = 8
+TAILS_AT = 4 * PAGE
+
+
+class ForeignBytesTest(SandboxTest):
+    """Rank 0 is healthy; rank 1 stands still while somebody writes into its segment."""
+
+    def start(self) -> tuple[Program, Path]:
+        """Both ranks, and the file of rank 1."""
+        env = {"RINGLOG_FULL_RING_WAIT_MS": "60000"}
+        good = self.sandbox.rank(0, burst=10, pause_ms=5, env=env)
+        good.expect("logging")
+        bad = self.sandbox.rank(1, burst=10, pause_ms=5, env=env)
+        bad.expect("logging")
+        until(lambda: self.sandbox.ledger.committed(1) > 100, "rows of rank 1")
+        freeze(bad.pid)
+        self.bad = bad
+        for path in (self.sandbox.runtime / "segments").glob("*.seg"):
+            if struct.unpack_from("<i", path.read_bytes()[:PAGE], PID_AT)[0] == bad.pid:
+                return good, path
+        raise AssertionError("rank 1 has no segment")
+
+    def doctor(self) -> str:
+        """What `ringlog doctor RUN` says about the rings; it fails because of them."""
+        checks = self.sandbox.json("doctor", RUN, code=1)["checks"]
+        return "\n".join(c["found"] for c in checks if c["check"] == "rings")
+
+    def finish(self, good: Program) -> None:
+        """Rank 0 has lost nothing, whatever became of rank 1."""
+        self.bad.kill()
+        self.sandbox.ledger.stop()
+        report = good.finish()
+        self.assertEqual((report["ok"], report["dropped"], good.stderr), (True, 0, ""))
+        first = next(p for p in self.sandbox.verify(code=None)["producers"] if p["rank"] == 0)
+        self.assertEqual((first["missing"], first["duplicated"]), (0, 0))
+        self.assertEqual(first["stored"], self.sandbox.ledger.committed(0))
+
+    def write(self, path: Path, at: int, data: bytes) -> None:
+        """Writes over a part of the segment."""
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(data)
+
+    def test_doctor_tells_of_a_poisoned_ring(self) -> None:
+        """A tail nobody could have reached."""
+        good, path = self.start()
+        self.write(path, TAILS_AT, struct.pack("<Q", 1 << 40))
+        until(lambda: "impossible tail" in self.doctor_or_nothing(), "the ring is given up")
+        self.assert_says(self.doctor(), "rank 1", "ring 0", str(1 << 40))
+        self.finish(good)
+
+    def test_doctor_tells_of_a_file_that_was_cut(self) -> None:
+        """All of its rings are given up; the service goes on."""
+        good, path = self.start()
+        service = self.sandbox.service()
+        os.truncate(path, 0)
+        until(lambda: "cut short" in self.doctor_or_nothing(), "the rings are given up")
+        self.assertEqual(self.sandbox.service(), service)
+        self.finish(good)
+
+    def test_a_layout_of_another_version_is_left_for_it(self) -> None:
+        """The next service refuses the file, says so and keeps it."""
+        good, path = self.start()
+        major = struct.unpack("<H", path.read_bytes()[MAJOR_AT:MAJOR_AT + 2])[0]
+        self.write(path, MAJOR_AT, struct.pack("<H", major + 1))
+        kill_and_wait(self.sandbox.service())
+        before = self.sandbox.ledger.committed(0)
+        until(lambda: self.sandbox.ledger.committed(0) > before + 200, "rows after the restart")
+        until(lambda: "left for a service" in self.sandbox.log_of_service(), "it is said")
+        self.assert_says(self.sandbox.log_of_service(), path, f"layout {major + 1}.")
+        self.assertTrue(path.exists())
+        self.finish(good)
+
+    def doctor_or_nothing(self) -> str:
+        """The doctor's words while nothing may be wrong yet."""
+        return self.sandbox.ringlog("doctor", RUN, code=None).stdout.decode()
+
+
+if __name__ == "__main__":
+    unittest.main()
