@@ -1,4 +1,4 @@
-"""A rank whose segment is written over: the others log on, and `ringlog doctor` says what was lost."""
+"""A rank whose segment is written over: others log on, and `ringlog doctor` tells what is lost."""
 
 import os
 import struct
