@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 set(ringlog_cmake_dir "${CMAKE_INSTALL_LIBDIR}/cmake/ringlog")
-install(TARGETS ringlog EXPORT ringlog-targets
+install(TARGETS ringlog ringlog_reader EXPORT ringlog-targets
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 foreach(program ringlogd ringlog_cli)
@@ -25,7 +25,10 @@ install(FILES
 # pkg-config: the prefix is where the file lies, so an installed tree may be moved.
 file(RELATIVE_PATH ringlog_pc_to_prefix "/p/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/p")
 string(REGEX REPLACE "/$" "" ringlog_pc_to_prefix "${ringlog_pc_to_prefix}")
-configure_file(
-  "${CMAKE_CURRENT_LIST_DIR}/ringlog.pc.in" "${PROJECT_BINARY_DIR}/ringlog.pc" @ONLY)
-install(FILES "${PROJECT_BINARY_DIR}/ringlog.pc"
-  DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+foreach(ringlog_pc_name ringlog ringlog_reader)
+  string(REPLACE "_" "-" ringlog_pc_file "${ringlog_pc_name}.pc")
+  configure_file(
+    "${CMAKE_CURRENT_LIST_DIR}/ringlog.pc.in" "${PROJECT_BINARY_DIR}/${ringlog_pc_file}" @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/${ringlog_pc_file}"
+    DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endforeach()

@@ -24,11 +24,24 @@ int main() {
   return run.error().code == ringlog::Code::kOk ? 0 : 1;
 }
 """
+READER = """#include <ringlog/reader.h>
+#include <cstdio>
+int main() {
+  auto run = ringlog::open("latest");
+  if (!run) return 1;
+  auto table = run->table({.metrics = {"loss"}});
+  if (!table) return 2;
+  std::printf("%zu rows, first %g", table->size(), table->find("loss")->float64[0]);
+  return 0;
+}
+"""
 CMAKE_LISTS = """cmake_minimum_required(VERSION 3.25)
 project(consumer LANGUAGES CXX)
 find_package(ringlog 0.1 REQUIRED)
 add_executable(consumer main.cc)
 target_link_libraries(consumer PRIVATE ringlog::ringlog)
+add_executable(reader reader.cc)
+target_link_libraries(reader PRIVATE ringlog::reader)
 """
 
 
@@ -57,11 +70,19 @@ class Package(unittest.TestCase):
         self.work = self.folder / self.id().rsplit(".", 1)[-1]
         self.work.mkdir()
         (self.work / "main.cc").write_text(MAIN)
+        (self.work / "reader.cc").write_text(READER)
         # Nothing of the surroundings: no settings, no launcher's rank, no other service.
         self.env = {key: value for key, value in os.environ.items()
                     if key in ("PATH", "HOME", "TMPDIR", "CCACHE_DIR")}
         self.env.update(LC_ALL="C.UTF-8", XDG_CONFIG_HOME=str(self.work),
                         RINGLOG_RUNTIME_DIR=str(self.folder / "rt"), RINGLOG_MODE="offline")
+
+    def check_reader(self, program):
+        """A program that reads finds what the other one logged, and the logging one none of it."""
+        self.assertEqual(run(program, cwd=self.work, env=self.env), f"{ROW_COUNT} rows, first 1")
+        loaded = run("ldd", self.library_dir / "libringlog.so")
+        self.assertNotIn("leveldb", loaded, "what logs loads no store")
+        self.assertIn("leveldb", run("ldd", self.library_dir / "libringlog_reader.so"))
 
     def check_program(self, program):
         ringlog = self.prefix / "bin" / "ringlog"
@@ -79,14 +100,19 @@ class Package(unittest.TestCase):
             env=self.env)
         run(CMAKE, "--build", build, env=self.env)
         self.check_program(build / "consumer")
+        self.check_reader(build / "reader")
 
     def test_pkg_config_finds_it(self):
         self.env["PKG_CONFIG_PATH"] = str(self.library_dir / "pkgconfig")
-        flags = run("pkg-config", "--cflags", "--libs", "ringlog", env=self.env).split()
-        program = self.work / "consumer"
-        run("c++", "-std=c++20", "-O1", "main.cc", "-o", program, *flags,
+        self.build_with_pkg_config("ringlog", "main.cc", "consumer")
+        self.check_program(self.work / "consumer")
+        self.build_with_pkg_config("ringlog-reader", "reader.cc", "reader")
+        self.check_reader(self.work / "reader")
+
+    def build_with_pkg_config(self, package, source, program):
+        flags = run("pkg-config", "--cflags", "--libs", package, env=self.env).split()
+        run("c++", "-std=c++20", "-O1", source, "-o", program, *flags,
             f"-Wl,-rpath,{self.library_dir}", cwd=self.work, env=self.env)
-        self.check_program(program)
 
     def test_the_installed_programs_start(self):
         self.assertIn("0.1", run(self.prefix / "bin" / "ringlog", "--version", env=self.env))

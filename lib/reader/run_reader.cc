@@ -1,0 +1,210 @@
+#include <ringlog/reader.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "client/settings_layers.h"
+#include "reader/impl.h"
+#include "reader/live.h"
+#include "store/runs.h"
+
+namespace ringlog {
+
+namespace {
+
+ProcessDescription description_of(const store::ProducerState& from) {
+  ProcessDescription to;
+  to.rank = from.rank;
+  to.attempt = from.attempt;
+  to.worker = from.worker;
+  to.pid = from.pid;
+  to.host = from.host;
+  to.state = from.state;
+  to.exit_code = from.exit_code;
+  to.signal = from.signal;
+  to.started_ns = from.started_ns;
+  to.ended_ns = from.ended_ns;
+  for (const store::RingState& ring : from.rings) {
+    to.rows += ring.stored;
+    to.dropped += ring.dropped;
+  }
+  return to;
+}
+
+store::SeriesQuery query_of(const SeriesRequest& request) {
+  store::SeriesQuery query;
+  query.metric = request.metric;
+  query.ranks = request.ranks;
+  query.axis = request.axis == SeriesAxis::kTime ? store::Axis::kTime : store::Axis::kStep;
+  query.step_begin = request.step_begin;
+  query.step_last = request.step_last;
+  query.time_begin_ns = request.time_begin_ns;
+  query.time_last_ns = request.time_last_ns;
+  query.max_points = request.max_points;
+  query.all_attempts = request.all_attempts;
+  return query;
+}
+
+// Points as columns.
+Series columns_of(const store::Series& from) {
+  struct Memory {
+    std::vector<uint64_t> step_first, step_last, rows;
+    std::vector<int64_t> time_first_ns, time_last_ns;
+    std::vector<double> first, last, min, max, mean;
+  };
+  auto memory = std::make_shared<Memory>();
+  for (const store::Point& point : from.points) {
+    memory->step_first.push_back(point.step_first);
+    memory->step_last.push_back(point.step_last);
+    memory->rows.push_back(point.rows);
+    memory->time_first_ns.push_back(point.time_first_ns);
+    memory->time_last_ns.push_back(point.time_last_ns);
+    memory->first.push_back(point.first);
+    memory->last.push_back(point.last);
+    memory->min.push_back(point.min);
+    memory->max.push_back(point.max);
+    memory->mean.push_back(point.mean);
+  }
+  Series to;
+  to.rank = from.rank;
+  to.attempt = from.attempt;
+  to.step_first = memory->step_first;
+  to.step_last = memory->step_last;
+  to.rows = memory->rows;
+  to.time_first_ns = memory->time_first_ns;
+  to.time_last_ns = memory->time_last_ns;
+  to.first = memory->first;
+  to.last = memory->last;
+  to.min = memory->min;
+  to.max = memory->max;
+  to.mean = memory->mean;
+  to.memory = std::move(memory);
+  return to;
+}
+
+}  // namespace
+
+namespace reader {
+
+ColumnKind kind_of(const store::Metric& metric) {
+  if (metric.types.empty()) return ColumnKind::kText;
+  const store::ColumnType last = metric.types.back();
+  if (last == store::ColumnType::kOther) return ColumnKind::kText;
+  return metric.types.size() > 1 ? ColumnKind::kFloat64 : static_cast<ColumnKind>(last);
+}
+
+}  // namespace reader
+
+RunReader::RunReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RunReader::RunReader(RunReader&&) noexcept = default;
+RunReader& RunReader::operator=(RunReader&&) noexcept = default;
+RunReader::~RunReader() = default;
+
+Result<RunReader> open(const std::string& run, const OpenOptions& options) {
+  std::string root = options.root;
+  if (root.empty()) {
+    auto settings = client::resolve_settings(client::SettingFields{});
+    if (!settings) return settings.take_error();
+    root = settings->dir;
+  }
+  auto place = store::resolve_run(root, run);
+  if (!place) return place.take_error();
+  auto impl = std::make_unique<RunReader::Impl>();
+  impl->run_id = place->run_id;
+  impl->project = place->project;
+  impl->asks_service = options.asks_service;
+  if (options.asks_service) reader::ask_to_store(place->run_id);
+  auto store = store::RunReader::open(place->dir);
+  if (!store) return store.take_error();
+  impl->store = *std::move(store);
+  return RunReader(std::move(impl));
+}
+
+Status RunReader::refresh() {
+  if (impl_->asks_service) reader::ask_to_store(impl_->run_id);
+  return impl_->store->refresh();
+}
+
+Result<RunDescription> RunReader::description() {
+  RunDescription to;
+  to.id = impl_->run_id;
+  to.project = impl_->project;
+  to.dir = impl_->store->dir();
+  auto meta = impl_->store->meta();
+  if (!meta) {
+    // A run that was created and not yet described has no more than its place.
+    if (meta.error().code == Code::kNotFound) return to;
+    return meta.take_error();
+  }
+  to.id = meta->run_id;
+  to.project = meta->project;
+  to.name = meta->name;
+  to.group = meta->group;
+  to.notes = meta->notes;
+  to.host = meta->host;
+  to.state = meta->state;
+  to.tags = meta->tags;
+  to.command = meta->command;
+  to.created_ns = meta->created_ns;
+  to.ended_ns = meta->ended_ns;
+  return to;
+}
+
+Result<std::vector<ProcessDescription>> RunReader::processes() {
+  auto producers = impl_->store->producers();
+  if (!producers) return producers.take_error();
+  std::vector<ProcessDescription> to;
+  for (const store::ProducerState& producer : *producers) to.push_back(description_of(producer));
+  std::stable_sort(to.begin(), to.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.rank, a.attempt, a.worker) < std::tie(b.rank, b.attempt, b.worker);
+  });
+  return to;
+}
+
+Result<std::vector<MetricDescription>> RunReader::metrics() {
+  auto metrics = impl_->store->metrics();
+  if (!metrics) return metrics.take_error();
+  std::vector<MetricDescription> to;
+  for (const store::Metric& metric : *metrics) {
+    MetricDescription one{metric.name, metric.path, reader::kind_of(metric), metric.rows, {}};
+    for (const auto& [rank, rows] : metric.rows_by_rank) one.ranks.push_back(rank);
+    to.push_back(std::move(one));
+  }
+  return to;
+}
+
+Result<uint64_t> RunReader::row_count() { return impl_->store->row_count(); }
+
+Result<std::string> RunReader::config_json() {
+  auto config = impl_->store->config();
+  if (!config) return config.take_error();
+  return store::to_json(*config);
+}
+
+Result<std::string> RunReader::summary_json() {
+  auto summary = impl_->store->summary();
+  if (!summary) return summary.take_error();
+  return store::to_json(*summary);
+}
+
+Result<std::vector<Series>> RunReader::series(const SeriesRequest& request) {
+  auto found = impl_->store->series(query_of(request));
+  if (!found) return found.take_error();
+  std::vector<Series> to;
+  for (const store::Series& series : *found) to.push_back(columns_of(series));
+  return to;
+}
+
+Result<Table> RunReader::table(const TableRequest& request) {
+  auto position = std::make_shared<ReadPosition::Impl>();
+  if (request.after.impl_ != nullptr) position->cursors = request.after.impl_->cursors;
+  auto table = reader::read_table(*impl_->store, request, position->cursors);
+  if (!table) return table.take_error();
+  table->end.impl_ = std::move(position);
+  return table;
+}
+
+const std::vector<std::string>& RunReader::damage() const { return impl_->store->damage(); }
+
+}  // namespace ringlog
