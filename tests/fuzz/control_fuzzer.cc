@@ -154,6 +154,7 @@ std::string tame(schema::ControlRequest::Reader request, const std::string& root
 // What is sent for these bytes; nothing: this is not for a service that shall go on.
 std::optional<std::string> tame(const std::string& bytes, const std::string& root) {
   bool joins = false;
+  std::optional<std::string> sent = bytes;
   try {
     kj::ArrayInputStream in(
         kj::arrayPtr(reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size()));
@@ -163,11 +164,12 @@ std::optional<std::string> tame(const std::string& bytes, const std::string& roo
     const auto request = reader.getRoot<schema::ControlRequest>();
     if (request.isTeardown()) return std::nullopt;
     joins = request.isInformInit() || request.isAttach();
-    return joins ? tame(request, root) : bytes;
+    if (joins) sent = tame(request, root);
   } catch (const kj::Exception&) {
     // Not even a request: the service will not get further.  A join that cannot be changed is left.
-    return joins ? std::nullopt : std::optional(bytes);
+    if (joins) sent.reset();
   }
+  return sent;
 }
 
 // True when a process was attached.

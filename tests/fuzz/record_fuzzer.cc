@@ -55,19 +55,20 @@ void check_row(Bytes bytes) {
     const auto slow = view.root<schema::Row>();
     require(slow.getStep() == row->step, "both readers see the same step");
     require(slow.getTimeNs() == row->time_ns, "both readers see the same time");
-    require(slow.getBits().size() == key_count, "both readers see the same number of values");
+    const auto bits = slow.getBits();
+    require(bits.size() == key_count, "both readers see the same number of values");
     for (uint32_t i = 0; i < key_count; ++i) {
-      const uint64_t value = slow.getBits()[i];
+      const uint64_t value = bits[i];
       require(std::memcmp(row->bits + size_t{i} * 8, &value, 8) == 0, "the same values");
     }
   });
   require(static_cast<bool>(read), "what the fast reader takes, the full reader reads");
   const auto count = static_cast<uint32_t>(key_count);
   const record::RowTemplate shape{64, count, record::row_record_bytes(key_count)};
-  std::vector<uint64_t> bits(key_count + 1);
-  std::memcpy(bits.data(), row->bits, key_count * 8);
+  std::vector<uint64_t> values(key_count + 1);
+  std::memcpy(values.data(), row->bits, key_count * 8);
   std::vector<std::byte> record(shape.bytes);
-  record::write_row(record.data(), shape, 1, row->step, row->time_ns, bits.data());
+  record::write_row(record.data(), shape, 1, row->step, row->time_ns, values.data());
   require(std::memcmp(record.data() + sizeof(shm::RecordHeader), bytes.data(), bytes.size()) == 0,
           "a row is written back with the same bytes");
 }
