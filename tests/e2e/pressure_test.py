@@ -1,0 +1,142 @@
+"""A full ring: the run's disk stalls, and each policy does what it says, in bounded time.
+
+The disk is a file system in a file, frozen with fsfreeze: the service's writes hang in the kernel as
+on a storage server that does not answer, and go on when it is thawed.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import unittest
+
+from sandbox import RUN, Program, SandboxTest, needs_root, until, wait_for_death
+
+DISK_BYTES = 256 << 20
+# More rows than all rings of a rank hold, with what the service takes out of them before it stalls.
+ROWS_FULL = 120_000
+# What a busy machine may add to a limit.
+MARGIN_NS = 3e9
+
+
+class PressureTest(SandboxTest):
+    """Issue 3, pressure."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        if not shutil.which("mkfs.ext4") or not shutil.which("fsfreeze"):
+            self.skipTest("needs mkfs.ext4 and fsfreeze")
+        image = self.sandbox.scratch / "disk"
+        with open(image, "wb") as file:
+            file.truncate(DISK_BYTES)
+        self.sandbox.run("mkfs.ext4", "-q", image)
+        self.sandbox.root.mkdir()
+        done = self.sandbox.run("mount", "-o", "loop", image, self.sandbox.root, code=None)
+        if done.returncode != 0:
+            self.skipTest(f"needs loop devices: {done.stderr.decode().strip()}")
+        self.sandbox.undo(lambda: self.sandbox.run("umount", "--lazy", self.sandbox.root,
+                                                   code=None))
+
+    def tearDown(self) -> None:
+        # A service that hangs in a write cannot even be killed, so a test that fails thaws first.
+        self.thaw_disk()
+        super().tearDown()
+
+    def freeze_disk(self) -> None:
+        """Nothing is written to the runs' disk from now on."""
+        self.sandbox.run("fsfreeze", "--freeze", self.sandbox.root)
+
+    def thaw_disk(self) -> None:
+        """Everything that hangs goes on."""
+        subprocess.run(["fsfreeze", "--unfreeze", self.sandbox.root], check=False,
+                       capture_output=True)
+
+    def start(self, policy: str, wait_ms: int) -> Program:
+        """A rank that logs at full speed; the disk stalls once it has stored something."""
+        rank = self.sandbox.rank(0, env={"RINGLOG_FULL_RING": policy,
+                                         "RINGLOG_FULL_RING_WAIT_MS": str(wait_ms)})
+        rank.expect("logging")
+        until(lambda: self.sandbox.ledger.committed(0) > 5_000, "some rows")
+        self.freeze_disk()
+        return rank
+
+    def end_full(self, rank: Program) -> dict:
+        """Ends the rank while its ring is full and thaws the disk; what it reported."""
+        target = self.sandbox.ledger.committed(0) + ROWS_FULL
+        until(lambda: self.sandbox.ledger.committed(0) > target, "more rows than a ring holds")
+        self.sandbox.ledger.stop()
+        self.thaw_disk()
+        return rank.finish()
+
+    def check_counts(self, report: dict) -> None:
+        """The rank's ledger, the store's and the rows themselves say the same."""
+        self.assertGreater(report["dropped"], 0)
+        self.assertEqual(report["attempted"], report["stored"] + report["dropped"])
+        verified = self.sandbox.verify()
+        self.assertTrue(verified["ok"])
+        self.assertEqual([verified["producers"][0][k] for k in ("attempted", "stored", "dropped")],
+                         [report[k] for k in ("attempted", "stored", "dropped")])
+        self.assertEqual(self.sandbox.check_rows(gaps=True)["rows"], report["stored"])
+
+    def last_stored(self) -> int:
+        """The index of the last row that is stored."""
+        return max(row["i"] for row in self.sandbox.rows() if "i" in row)
+
+    @needs_root
+    def test_wait(self) -> None:
+        """Nobody drops; everybody goes on when the disk does."""
+        rank = self.start("wait", 120_000)
+        last = -1
+
+        def is_stalled() -> bool:
+            nonlocal last
+            before, last = last, self.sandbox.ledger.committed(0)
+            return before == last
+
+        until(is_stalled, "a full ring")
+        self.thaw_disk()
+        self.sandbox.ledger.stop()
+        report = rank.finish()
+        self.assertEqual(report["dropped"], 0)
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.sandbox.check_ledger()
+
+    @needs_root
+    def test_wait_for_so_long(self) -> None:
+        """The first row waits, those after it do not; what is dropped is counted."""
+        report = self.end_full(self.start("wait", 300))
+        self.check_counts(report)
+        self.assertGreater(report["longest_log_ns"], 250e6)
+        self.assertLess(report["longest_log_ns"], 300e6 + MARGIN_NS)
+
+    @needs_root
+    def test_drop(self) -> None:
+        """No row waits at all."""
+        report = self.end_full(self.start("drop", 60_000))
+        self.check_counts(report)
+        self.assertLess(report["longest_log_ns"], MARGIN_NS)
+
+    @needs_root
+    def test_coalesce(self) -> None:
+        """No row waits, and of the dropped ones the newest is kept: the curve ends where it ended."""
+        report = self.end_full(self.start("coalesce", 60_000))
+        self.check_counts(report)
+        self.assertLess(report["longest_log_ns"], MARGIN_NS)
+        self.assertEqual(self.last_stored(), self.sandbox.ledger.committed(0) - 1)
+
+    @needs_root
+    def test_a_service_that_is_killed_in_a_write_that_hangs(self) -> None:
+        """It dies when the disk answers; its successor has everything that was committed."""
+        rank = self.start("wait", 120_000)
+        service = self.sandbox.service()
+        os.kill(service, signal.SIGKILL)
+        self.thaw_disk()
+        wait_for_death(service)
+        self.sandbox.ledger.stop()
+        self.assertEqual(rank.finish()["dropped"], 0)
+        self.assertTrue(self.sandbox.verify(RUN)["ok"])
+        self.sandbox.check_ledger()
+
+
+if __name__ == "__main__":
+    unittest.main()
