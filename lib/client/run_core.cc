@@ -244,8 +244,7 @@ void RunCore::after_fork(bool is_child) noexcept {
     spec_.parent_producer = session_->producer_id();
     // The segment is not mapped here; unmapping its addresses could hit somebody else's memory, so
     // the child keeps the parent's session for ever, untouched.
-    (void)*new std::shared_ptr<Session>(std::move(session_));
-    session_.reset();
+    Session::keep_for_ever(std::move(session_));
     service_words_.store(nullptr, std::memory_order_relaxed);
     session_id_.store(0, std::memory_order_relaxed);
   }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace ringlog::client {
 
@@ -19,6 +20,10 @@ namespace {
 using std::chrono::milliseconds;
 
 std::atomic<uint64_t> g_next_session_id{1};
+
+// Sessions that outlive all who use them: a list that begins in static memory, so that a leak
+// checker sees that they are kept on purpose.
+Session* g_last_kept = nullptr;
 
 // Between two tries to find a service again, and between two to start one.
 constexpr int64_t kRepairPauseMs = 200;
@@ -360,6 +365,12 @@ void Session::unlock_after_fork(bool is_child) {
   if (is_child) control_.reset();
   rings_mutex_.unlock();
   control_mutex_.unlock();
+}
+
+void Session::keep_for_ever(std::shared_ptr<Session> session) noexcept {
+  Session& kept = *session;
+  kept.kept_before_ = std::exchange(g_last_kept, &kept);
+  kept.itself_ = std::move(session);
 }
 
 }  // namespace ringlog::client

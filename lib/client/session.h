@@ -128,6 +128,9 @@ class Session : public std::enable_shared_from_this<Session> {
   void lock_for_fork();
   // In the child it also closes the connection it inherited, so that the parent's death is seen.
   void unlock_after_fork(bool is_child);
+  // The session is never destroyed, by whomever else it is held.  Allocates nothing.  In a child
+  // right after fork(), where one thread runs.
+  static void keep_for_ever(std::shared_ptr<Session> session) noexcept;
 
  private:
   Session(SessionSpec spec, std::unique_ptr<ControlClient> control,
@@ -168,6 +171,9 @@ class Session : public std::enable_shared_from_this<Session> {
   int64_t next_repair_ms_ = 0;              // guarded by control_mutex_
   int64_t next_launch_ms_ = 0;              // guarded by control_mutex_
   uint64_t next_blob_id_ = 1;               // guarded by control_mutex_
+
+  std::shared_ptr<Session> itself_;  // set by keep_for_ever()
+  Session* kept_before_ = nullptr;   // the next of the list of those kept
 };
 
 }  // namespace ringlog::client
