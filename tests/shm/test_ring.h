@@ -31,8 +31,9 @@ struct TestRecord {
 
 class TestRing {
  public:
+  TestRing() : TestRing(kRingBytesMin) {}
   // Both positions start at `start`, as if so many bytes had passed through before.
-  explicit TestRing(uint64_t capacity = kRingBytesMin, uint64_t start = 0)
+  explicit TestRing(uint64_t capacity, uint64_t start = 0)
       : fd_(std::move(*create_memfd("test-ring"))), geometry_{0, capacity} {
     if (::ftruncate(fd_.get(), static_cast<off_t>(size())) != 0) {
       throw std::runtime_error("ftruncate");
