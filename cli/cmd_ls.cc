@@ -15,8 +15,6 @@ namespace ringlog::cli {
 
 namespace {
 
-constexpr std::chrono::milliseconds kBarrierWait{500};
-
 struct Line {
   store::RunPlace place;
   store::RunMeta meta;

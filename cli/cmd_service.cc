@@ -23,7 +23,6 @@ namespace {
 using client::ControlClient;
 
 constexpr std::chrono::milliseconds kLaunchWait{10'000};
-constexpr std::chrono::milliseconds kStatusWait{2'000};
 // The service gives its store ten seconds at the end; on top of that it may wait for a slow disk.
 constexpr std::chrono::milliseconds kTeardownWait{60'000};
 

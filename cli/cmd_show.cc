@@ -18,7 +18,7 @@ namespace ringlog::cli {
 
 namespace {
 
-constexpr std::chrono::milliseconds kStatusWait{500};
+constexpr std::chrono::milliseconds kLiveWait{500};
 // Lines of config, of summary and of metrics before the rest is only counted.
 constexpr size_t kSectionLinesMax = 24;
 // Columns of a line of config or summary where there is no terminal.
@@ -71,7 +71,7 @@ RunStory read_story(const OpenRun& run) {
         "committed since is stored when the next service starts (ringlog service start)");
   }
   if (auto service = run.is_live ? find_service() : nullptr) {
-    auto live = query_runs(*service, run.place.run_id, false, kStatusWait);
+    auto live = query_runs(*service, run.place.run_id, false, kLiveWait);
     if (live && !live->empty()) story.live_sinks = std::move(live->front().sinks);
   }
   return story;

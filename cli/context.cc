@@ -18,9 +18,6 @@ namespace ringlog::cli {
 
 namespace {
 
-// A service that does not store within this time is busy or stopped; what it stored is shown then.
-constexpr std::chrono::milliseconds kBarrierWait{500};
-
 bool is_set(const char* variable) {
   const char* value = std::getenv(variable);
   return value != nullptr && *value != '\0';

@@ -26,7 +26,6 @@ namespace fs = std::filesystem;
 // The service needs one for each process's segment and two for its socket and its pidfd.
 constexpr rlim_t kFilesWanted = 1024;
 constexpr uint64_t kDiskWanted = uint64_t{1} << 30;
-constexpr std::chrono::milliseconds kStatusWait{2'000};
 
 std::string kernel_release() {
   utsname names{};

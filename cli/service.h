@@ -15,6 +15,11 @@
 
 namespace ringlog::cli {
 
+// A service that does not answer what it knows by heart within this time is stuck.
+constexpr std::chrono::milliseconds kStatusWait{2'000};
+// A service that does not store within this time is busy or stopped; what it stored is shown then.
+constexpr std::chrono::milliseconds kBarrierWait{500};
+
 struct LiveProducer {
   int32_t rank = 0;
   int32_t attempt = 0;

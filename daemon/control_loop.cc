@@ -24,7 +24,7 @@ kj::AsyncIoContext make_io() {
   return kj::setupAsyncIo();
 }
 
-class ErrorLog final : public kj::TaskSet::ErrorHandler {
+class TaskErrors final : public kj::TaskSet::ErrorHandler {
   void taskFailed(kj::Exception&& exception) override {
     spdlog::error("control: {}", exception.getDescription().cStr());
   }
@@ -79,7 +79,7 @@ struct ControlLoop::Impl {
   kj::AsyncIoContext io;
   shm::Fd wake;
   Observer wake_observer;
-  ErrorLog errors;
+  TaskErrors errors;
   kj::TaskSet tasks;
   kj::PromiseFulfillerPair<void> exit;
   std::mutex mutex;

@@ -15,8 +15,6 @@ namespace {
 
 using Fields = capnp::List<schema::Field>::Reader;
 
-std::string_view view(capnp::Text::Reader text) { return {text.begin(), text.size()}; }
-
 Error refuse(const char* what) { return {Code::kInvalidArgument, what}; }
 
 Status check_key(std::string_view key) {

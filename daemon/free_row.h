@@ -17,6 +17,9 @@
 
 namespace ringlog::service {
 
+// The text where it stands; valid as long as the message.
+inline std::string_view view(capnp::Text::Reader text) { return {text.begin(), text.size()}; }
+
 struct FlatRow {
   std::vector<store::Column> columns;
   std::vector<uint64_t> numbers;    // of the number columns, in their order

@@ -13,8 +13,6 @@ namespace ringlog::service {
 
 namespace {
 
-std::string_view view(capnp::Text::Reader text) { return {text.begin(), text.size()}; }
-
 Error violation(const std::string& what) { return {Code::kCorrupt, what}; }
 
 uint64_t step_after(uint64_t step) { return step == UINT64_MAX ? step : step + 1; }

@@ -30,9 +30,9 @@ namespace {
 
 using Observer = kj::UnixEventPort::FdObserver;
 
-class ErrorLog final : public kj::TaskSet::ErrorHandler {
+class ConnectionErrors final : public kj::TaskSet::ErrorHandler {
   void taskFailed(kj::Exception&& exception) override {
-    spdlog::error("control: {}", exception.getDescription().cStr());
+    spdlog::error("connection: {}", exception.getDescription().cStr());
   }
 };
 
@@ -139,7 +139,7 @@ struct Server::Impl {
   shm::Fd listener;
   shm::Fd reserve;  // given up for a moment when there are no more descriptors
   std::unique_ptr<Observer> observer;
-  ErrorLog errors;
+  ConnectionErrors errors;
   size_t connection_count = 0;
   size_t request_count = 0;  // in progress
   int64_t idle_since_ms = 0;

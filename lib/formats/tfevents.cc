@@ -18,7 +18,7 @@ namespace ringlog::formats {
 namespace {
 
 // Key sets whose tags are remembered; a program that logs other keys in every row starts over.
-constexpr size_t kShapesMax = 256;
+constexpr size_t kTaggedKeySetsMax = 256;
 
 // TensorFlow stores checksums masked, because a checksum over bytes that hold their own checksum
 // says little.
@@ -121,7 +121,7 @@ void TfEvents::append_text(std::string_view tag, std::string_view text, int64_t 
 const std::vector<TfEvents::Cell>& TfEvents::cells_of(const store::RowView& row) {
   const auto known = shapes_.find(row.keys().id);
   if (known != shapes_.end()) return known->second;
-  if (shapes_.size() >= kShapesMax) shapes_.clear();
+  if (shapes_.size() >= kTaggedKeySetsMax) shapes_.clear();
   std::map<std::string, size_t> last;  // of a key used twice the last cell stays
   for (size_t i = 0; i < row.size(); ++i) last[row.column(i).path] = i;
   std::vector<Cell> cells;
