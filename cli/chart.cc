@@ -156,7 +156,8 @@ std::vector<std::string> ChartDrawing::legend() const {
     }
     if (!fits) lines.emplace_back();
     width = (fits ? width + 2 : 0) + entry;
-    lines.back() += (fits ? "  " : "") + sample + (style_.has_colour ? " " : "") + text;
+    lines.back().append(fits ? "  " : "").append(sample);
+    lines.back().append(style_.has_colour ? " " : "").append(text);
   }
   return lines;
 }

@@ -43,6 +43,7 @@ std::vector<std::string> environment(const std::map<std::string, std::string>& v
 
 std::vector<char*> pointers(std::vector<std::string>& words) {
   std::vector<char*> out;
+  out.reserve(words.size() + 1);
   for (std::string& word : words) out.push_back(word.data());
   out.push_back(nullptr);
   return out;

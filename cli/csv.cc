@@ -69,6 +69,7 @@ const std::vector<CsvWriter::Place>& CsvWriter::places_of(const store::RowView& 
     if (column != columns_.end()) cells[column->second] = i;
   }
   std::vector<Place> places;
+  places.reserve(cells.size());
   for (const auto& [column, cell] : cells) places.push_back({column, cell});
   return key_sets_.emplace(row.keys().id, std::move(places)).first->second;
 }

@@ -20,7 +20,7 @@ std::string producer_label(const ProducerState& producer) {
 }
 
 std::string producer_state(const ProducerState& producer) {
-  const std::string state = printable(producer.state);
+  std::string state = printable(producer.state);
   if (producer.signal != 0) return fmt::format("{} ({})", state, signal_name(producer.signal));
   if (producer.exit_code != 0) return fmt::format("{} ({})", state, producer.exit_code);
   return state;

@@ -39,7 +39,7 @@ struct IntakeEvents {
   std::function<void(uint32_t producer)> retired = [](uint32_t) {};
   // A ring is not read any more; its bytes from `position` on may be kept aside.
   std::function<void(std::shared_ptr<Port>, uint32_t ring, uint64_t position)> poisoned =
-      [](std::shared_ptr<Port>, uint32_t, uint64_t) {};
+      [](const std::shared_ptr<Port>&, uint32_t, uint64_t) {};
 };
 
 class Intake {

@@ -299,8 +299,8 @@ void StreamMux::check_lost(Run& run) {
   }
 }
 
-void StreamMux::resume(const std::string& segment, shm::Fd memfd, Peer peer,
-                       Reply<std::string> reply) {
+void StreamMux::resume(const std::string& segment, shm::Fd memfd, const Peer& peer,
+                       const Reply<std::string>& reply) {
   if (!segment.empty()) {
     const std::string uuid = segment.substr(0, segment.find('.'));
     if (segments_.contains(uuid) || adopting_.contains(uuid)) return reply(uuid);

@@ -80,17 +80,18 @@ void StreamMux::put_blob(const std::string& run_id, store::BlobId id, uint64_t s
                                             std::to_string(shm::kBlobSizeMax) + " are allowed"});
   }
   auto file = std::make_shared<shm::Fd>(std::move(fd));
-  with_known_run(run_id, [this, run_id, id, size, file, pid = peer.pid, reply](Run* run) {
-    const auto is_member = [&](const auto& item) {
-      return item.first == id.producer && item.second.pid == pid;
-    };
-    if (run != nullptr && std::any_of(run->members.begin(), run->members.end(), is_member)) {
-      return store_blob(run->stream, id, size, file, reply);
-    }
-    reply(Error{Code::kNotFound, "run " + run_id + " has no producer " +
-                                     std::to_string(id.producer) + " of process " +
-                                     std::to_string(pid)});
-  });
+  with_known_run(
+      run_id, [this, run_id, id, size, file, pid = peer.pid, reply = std::move(reply)](Run* run) {
+        const auto is_member = [&](const auto& item) {
+          return item.first == id.producer && item.second.pid == pid;
+        };
+        if (run != nullptr && std::any_of(run->members.begin(), run->members.end(), is_member)) {
+          return store_blob(run->stream, id, size, file, reply);
+        }
+        reply(Error{Code::kNotFound, "run " + run_id + " has no producer " +
+                                         std::to_string(id.producer) + " of process " +
+                                         std::to_string(pid)});
+      });
 }
 
 void StreamMux::store_blob(const std::shared_ptr<Stream>& stream, store::BlobId id, uint64_t size,
@@ -153,15 +154,15 @@ std::vector<std::string> StreamMux::open_dirs() const {
 void StreamMux::query(const std::string& run_id, bool with_barrier,
                       Reply<std::vector<RunStatus>> reply) {
   if (run_id.empty()) return query_open(open_dirs(), with_barrier, reply);
-  with_known_run(run_id, [this, run_id, with_barrier, reply](Run* run) {
+  with_known_run(run_id, [this, run_id, with_barrier, reply = std::move(reply)](Run* run) {
     if (run != nullptr) return query_open({run->info.dir}, with_barrier, reply);
     reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
   });
 }
 
-void StreamMux::query_open(std::vector<std::string> dirs, bool with_barrier,
+void StreamMux::query_open(const std::vector<std::string>& dirs, bool with_barrier,
                            const Reply<std::vector<RunStatus>>& reply) {
-  if (!with_barrier) return collect(std::move(dirs), reply);
+  if (!with_barrier) return collect(dirs, reply);
   auto is_done = std::make_shared<bool>(false);
   const auto go_on = [this, dirs, reply, is_done] {
     if (!std::exchange(*is_done, true)) collect(dirs, reply);
@@ -185,7 +186,8 @@ void StreamMux::barrier(const std::vector<std::string>& dirs, std::function<void
   (*countdown)();
 }
 
-void StreamMux::collect(std::vector<std::string> dirs, const Reply<std::vector<RunStatus>>& reply) {
+void StreamMux::collect(const std::vector<std::string>& dirs,
+                        const Reply<std::vector<RunStatus>>& reply) {
   std::vector<std::shared_ptr<Stream>> streams;
   for (const std::string& dir : dirs) {
     const auto run = runs_.find(dir);
@@ -221,7 +223,7 @@ void StreamMux::collect(std::vector<std::string> dirs, const Reply<std::vector<R
 void StreamMux::teardown(Reply<Done> reply) {
   const EndFacts facts{.forced = End{"killed", 0, 0, "the service was torn down"}};
   auto countdown = std::make_shared<Countdown>(
-      Countdown{1, [this, reply] { drain_all([reply] { reply(Done{}); }); }});
+      Countdown{1, [this, reply = std::move(reply)] { drain_all([reply] { reply(Done{}); }); }});
   for (const std::string& dir : open_dirs()) {
     Run& run = *runs_.at(dir);
     if (run.members.empty()) continue;

@@ -79,7 +79,7 @@ class Network {
   static bool is_sent(const Line& line, const store::Cursors& lanes);
 
   const Clock& clock_;
-  Progress progress_ = [](const std::shared_ptr<Stream>&, store::Cursors, uint32_t) {};
+  Progress progress_ = [](const std::shared_ptr<Stream>&, const store::Cursors&, uint32_t) {};
   TaskQueue queue_;
   std::map<Stream*, Line> lines_;  // network thread
 };

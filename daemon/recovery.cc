@@ -69,8 +69,9 @@ namespace {
 Status find_in(const std::string& directory, std::vector<FoundSegment>& found) {
   auto names = list(directory);
   if (!names) return names.take_error();
+  const std::string inside = directory + "/";
   for (const std::string& name : *names) {
-    const std::string path = directory + "/" + name;
+    const std::string path = inside + name;
     // Its maker died before the client heard of it.
     if (name.ends_with(".seg.new")) ::unlink(path.c_str());
     if (!name.ends_with(".seg")) continue;

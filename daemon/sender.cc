@@ -13,8 +13,8 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 }  // namespace
 
-Sender::Sender(std::string url, std::unique_ptr<Sink> sink, store::Store& store, const Clock& clock,
-               uint64_t jitter_seed)
+Sender::Sender(const std::string& url, std::unique_ptr<Sink> sink, store::Store& store,
+               const Clock& clock, uint64_t jitter_seed)
     : name_(without_credentials(url)),
       sink_(std::move(sink)),
       store_(store),

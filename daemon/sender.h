@@ -27,8 +27,8 @@ class Sender {
  public:
   // `store` and `clock` must outlive the sender.  `url` without credentials is its name in the
   // store.
-  Sender(std::string url, std::unique_ptr<Sink> sink, store::Store& store, const Clock& clock,
-         uint64_t jitter_seed);
+  Sender(const std::string& url, std::unique_ptr<Sink> sink, store::Store& store,
+         const Clock& clock, uint64_t jitter_seed);
 
   // Does the next thing: opens the sink, sends a batch, or looks for new rows.  Returns the
   // monotonic time in ms at which to call again; INT64_MAX: not before wake().

@@ -45,7 +45,8 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
       writer_(clock_, large_, network_,
               [this](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
                 auto box = std::make_shared<std::unique_ptr<Batch>>(std::move(batch));
-                drain_.post([stream, box] { stream->intake.confirm(std::move(*box)); });
+                drain_.post(
+                    [stream = std::move(stream), box] { stream->intake.confirm(std::move(*box)); });
               }),
       mux_(
           {loop_, drain_, writer_, network_, large_, clock_, place.segments, epoch_of(*doorbell_)}),

@@ -22,7 +22,7 @@
 namespace ringlog::service {
 
 struct Stream {
-  Stream(RunInfo run, std::unique_ptr<store::Store> opened, const store::RunMeta& meta,
+  Stream(const RunInfo& run, std::unique_ptr<store::Store> opened, const store::RunMeta& meta,
          const std::vector<store::ProducerState>& producers, std::vector<store::KeySet> key_sets,
          LargeReplies& large, const Clock& clock, const IntakeEvents& events)
       : info(run),

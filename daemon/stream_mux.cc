@@ -115,7 +115,7 @@ StreamMux::Run* StreamMux::find_run(const std::string& run_id) {
   return found;
 }
 
-void StreamMux::with_known_run(const std::string& run_id, std::function<void(Run*)> then) {
+void StreamMux::with_known_run(const std::string& run_id, const std::function<void(Run*)>& then) {
   if (Run* run = find_run(run_id)) return then(run);
   for (const auto& [dir, run] : runs_) {
     if (run->info.run_id != run_id || run->state != State::kOpening) continue;

@@ -61,7 +61,8 @@ class StreamMux {
   // Of `spec` the place and the producer count.
   void attach(RunSpec spec, Peer peer, Reply<Attached> reply);
   // `segment` by name, or a memfd.  Replies the segment's uuid.
-  void resume(const std::string& segment, shm::Fd memfd, Peer peer, Reply<std::string> reply);
+  void resume(const std::string& segment, shm::Fd memfd, const Peer& peer,
+              const Reply<std::string>& reply);
   void put_blob(const std::string& run_id, store::BlobId id, uint64_t size, shm::Fd fd,
                 const Peer& peer, Reply<Done> reply);
   // `uuids` of the connection's segments; those of the peer are looked through too.
@@ -118,7 +119,7 @@ class StreamMux {
   Run* find_run(const std::string& run_id);
   // Calls `then` with the run once it is open, if a service that has just started is still opening
   // it; with nullptr when there is no such run.
-  void with_known_run(const std::string& run_id, std::function<void(Run*)> then);
+  void with_known_run(const std::string& run_id, const std::function<void(Run*)>& then);
   void ask_close(Run& run);
   void start_closing(const std::string& dir, bool is_idle);
   void on_closed(const std::string& dir);
@@ -151,10 +152,10 @@ class StreamMux {
   // mux_queries.cc
   void store_blob(const std::shared_ptr<Stream>& stream, store::BlobId id, uint64_t size,
                   const std::shared_ptr<shm::Fd>& file, const Reply<Done>& reply);
-  void query_open(std::vector<std::string> dirs, bool with_barrier,
+  void query_open(const std::vector<std::string>& dirs, bool with_barrier,
                   const Reply<std::vector<RunStatus>>& reply);
   void barrier(const std::vector<std::string>& dirs, std::function<void()> done);
-  void collect(std::vector<std::string> dirs, const Reply<std::vector<RunStatus>>& reply);
+  void collect(const std::vector<std::string>& dirs, const Reply<std::vector<RunStatus>>& reply);
   std::vector<std::string> open_dirs() const;
 
   const Parts parts_;

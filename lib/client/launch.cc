@@ -86,6 +86,7 @@ Status spawn(const std::string& program, const std::string& runtime_dir, int rea
   std::vector<std::string> words = {program,      "--runtime-dir",          runtime_dir,
                                     "--ready-fd", std::to_string(kReadyFd), "--started-by-client"};
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   pid_t pid = -1;

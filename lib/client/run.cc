@@ -172,7 +172,7 @@ int32_t Run::attempt() const noexcept { return core_->attempt(); }
 bool Run::ok() const noexcept { return core_->session_id() != 0; }
 Error Run::error() const { return core_->error(); }
 
-Result<Run> try_init(Settings settings) {
+Result<Run> try_init(const Settings& settings) {
   auto resolved = client::resolve_settings(client::argument_fields(settings));
   if (!resolved) return std::move(resolved.take_error()).in("init: settings");
   auto core = RunCore::open(std::move(*resolved), 0);
@@ -180,7 +180,7 @@ Result<Run> try_init(Settings settings) {
   return RunCore::make_run(std::move(*core));
 }
 
-Run init(Settings settings) {
+Run init(const Settings& settings) {
   return RunCore::make_run(RunCore::open_always(client::argument_fields(settings)));
 }
 

@@ -339,7 +339,9 @@ Result<std::unique_ptr<PendingReply>> RunCore::write_request(std::shared_ptr<Ses
   session->mailbox().announce(*claim, ring.index, ring.writer.position() + bytes);
   ring.writer.commit(bytes);
   ring.writer.ring();
-  return std::unique_ptr<PendingReply>(new client::MailboxReply(std::move(session), *claim));
+  std::unique_ptr<PendingReply> pending =
+      std::make_unique<client::MailboxReply>(std::move(session), *claim);
+  return pending;
 }
 
 void RunCore::publish(const record::Words& words) noexcept {

@@ -297,7 +297,8 @@ Status apply_layer(const Layer& layer, ResolvedSettings& settings) {
       return Error{Code::kInvalidArgument, source + ": there is no setting " + field};
     }
     if (const auto allowed = appliers().at(field)(settings, value)) {
-      const std::string what = layer.source.empty() ? source : source + ": " + field;
+      std::string what = source;
+      if (!layer.source.empty()) what.append(": ").append(field);
       return Error{Code::kInvalidArgument,
                    what + " is \"" + value.substr(0, 200) + "\"; allowed: " + *allowed};
     }

@@ -28,9 +28,8 @@ struct Tree {
   Tree& operator=(const Tree&);
   Tree& operator=(Tree&&) noexcept;
   ~Tree();
-  template <typename T>
-  requires(!std::is_same_v<std::remove_cvref_t<T>, Tree>) explicit Tree(T&& from)
-      : value(std::forward<T>(from)) {}
+  template <typename T, typename = std::enable_if_t<!std::is_same_v<std::remove_cvref_t<T>, Tree>>>
+  explicit Tree(T&& from) : value(std::forward<T>(from)) {}
 
   bool is_null() const { return value.index() == 0; }
   const Object* object() const { return std::get_if<Object>(&value); }

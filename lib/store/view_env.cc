@@ -114,7 +114,9 @@ bool MappedFile::is_still(const std::string& path) const {
 }
 
 ViewEnv::ViewEnv(Files files) : EnvWrapper(leveldb::Env::Default()) {
-  for (auto& [name, bytes] : files) files_[std::string(kDir) + "/" + name] = std::move(bytes);
+  for (auto& file : files) {
+    files_[std::string(kDir).append("/").append(file.first)] = std::move(file.second);
+  }
 }
 
 std::shared_ptr<const FileBytes> ViewEnv::find(const std::string& name) {

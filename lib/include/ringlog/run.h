@@ -140,7 +140,7 @@ class RINGLOG_API Run {
 // usable Run: when logging cannot work the run is disabled, says so once on stderr and in error(),
 // and log() is a counted no-op.  With Settings::strict it throws std::runtime_error instead. Waits
 // at most 10 s, and that only for a service that hangs.
-RINGLOG_API Run init(Settings settings = {});
+RINGLOG_API Run init(const Settings& settings = {});
 
 // The same for callers that want the error.
 //   kInvalidArgument  a setting that cannot be used
@@ -148,6 +148,6 @@ RINGLOG_API Run init(Settings settings = {});
 //   kServiceGone      the service cannot be started or reached
 //   kVersion          the service is of another version
 //   kIo, kCorrupt     the run's directory cannot be written, its store not be opened
-RINGLOG_API Result<Run> try_init(Settings settings = {});
+RINGLOG_API Result<Run> try_init(const Settings& settings = {});
 
 }  // namespace ringlog
