@@ -35,6 +35,9 @@ RINGLOG = BIN / "ringlog"
 RINGLOGD = BIN / "ringlogd"
 RUN = "run"  # the run id of every test that needs only one
 PROJECT = "uncategorized"
+# How much slower the programs are than those of the release build; sanitizers make them so.
+SLOWDOWN = int(os.environ.get("RINGLOG_TEST_SLOWDOWN", "1"))
+WAIT_S = 60 * SLOWDOWN  # for one event
 # Longest that one test may take on a machine that does other things; more means that it hangs.
 WATCHDOG_S = 120
 PR_SET_PDEATHSIG = 1
@@ -58,7 +61,14 @@ def clean_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(prefixes) and k not in names}
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 60) -> None:
+def sanitizer_options(log: Path) -> dict[str, str]:
+    """Variables that send what sanitizers find to files named `log` and something: most processes
+    of a test are nobody's children, and what they print nobody reads."""
+    return {name: ":".join(filter(None, (os.environ.get(name), f"log_path={log}")))
+            for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")}
+
+
+def until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
     """Looks at a condition that no event announces until it holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -67,7 +77,7 @@ def until(condition: Callable[[], object], what: str, timeout_s: float = 60) -> 
         select.select([], [], [], 0.005)
 
 
-def wait_for_death(pid: int, timeout_s: float = 60) -> None:
+def wait_for_death(pid: int, timeout_s: float = WAIT_S) -> None:
     """Waits for the end of a process that need not be a child."""
     try:
         fd = os.pidfd_open(pid)
@@ -210,7 +220,7 @@ class Sandbox:
         self.root = self.scratch / "runs"
         self.ledger = Ledger(self.scratch / "ledger")
         self.ledger.reserve(256)
-        self.environment = clean_environment() | {
+        self.environment = clean_environment() | sanitizer_options(self.scratch / "sanitizer") | {
             "RINGLOG_RUNTIME_DIR": str(self.runtime),
             "RINGLOG_DIR": str(self.root),
             "RINGLOG_IDLE_EXIT_S": "30",
@@ -391,8 +401,11 @@ class Sandbox:
         for action in reversed(self._undo):
             action()
         self.ledger.close()
+        findings = [path.read_text(errors="replace") for path in self.scratch.glob("sanitizer.*")]
         for folder in (self.scratch, self.runtime, *self.shared_folders()):
             shutil.rmtree(folder, ignore_errors=True)
+        if findings:
+            raise AssertionError("a sanitizer found:\n" + "\n".join(findings))
 
     def shared_folders(self) -> list[Path]:
         """Where the service puts segments outside its runtime directory: daemon/runtime_dir.cc."""
@@ -414,7 +427,7 @@ class SandboxTest(unittest.TestCase):
             raise Watchdog(f"{self.id()} hangs")
 
         signal.signal(signal.SIGALRM, bark)
-        signal.alarm(self.watchdog_s)
+        signal.alarm(self.watchdog_s * SLOWDOWN)
         self.sandbox = Sandbox()
 
     def tearDown(self) -> None:
