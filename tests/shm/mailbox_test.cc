@@ -201,12 +201,16 @@ TEST_F(MailboxTest, FailOfAWordThatIsGoneTouchesNothing) {
 }
 
 TEST_F(MailboxTest, TheWaiterBitSurvivesNoTransition) {
+  const test::Watchdog watchdog;
   for (const auto& settle : std::vector<std::function<void(const Mailbox::Claim&)>>{
            [&](const auto& claim) { answer(slot(claim), claim.word, "x"); },
            [&](const auto& claim) { mailbox.cancel(claim); },
            [&](const auto& claim) { fail_slot(slot(claim), word(claim)); }}) {
     const auto claim = request();
-    EXPECT_THAT(wait(claim, nanoseconds(1000)), FailsWith(Code::kTimeout));
+    // A wait that comes too late for its own deadline does not sleep, so again until one did.
+    while (word(claim) == claim.word) {
+      EXPECT_THAT(wait(claim, nanoseconds(1000)), FailsWith(Code::kTimeout));
+    }
     EXPECT_EQ(word(claim), claim.word | kSlotWaiter);
     settle(claim);
     EXPECT_EQ(word(claim) & kSlotWaiter, 0u);
@@ -307,7 +311,8 @@ TEST_F(MailboxTest, ClaimsThatCollideLeaveEachOthersPositionAlone) {
       auto claim = shared.claim();
       if (!claim) continue;
       shared.announce(*claim, 0, kEnd);
-      std::this_thread::yield();
+      // Not each time: where many programs want the processor, every yield waits for all of them.
+      if (round % 8 == 0) std::this_thread::yield();
       if (one[0].position.load() != kEnd) lost.fetch_add(1);
       answer(one[0], claim->word, "x");
       shared.cancel(*claim);

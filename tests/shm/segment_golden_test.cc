@@ -28,7 +28,12 @@ using ::testing::ElementsAre;
 constexpr size_t kControlSize = 9 * kPageSize;  // header, four pages of words, four of slots
 
 std::string golden_path() {
-  return std::filesystem::path(__FILE__).parent_path() / "golden" / "segment_v1.bin";
+  // ctest says where the sources are; __FILE__ may be relative to the build directory.
+  const char* const root = std::getenv("RINGLOG_SOURCE_DIR");
+  const std::filesystem::path here = root == nullptr
+                                         ? std::filesystem::path(__FILE__).parent_path()
+                                         : std::filesystem::path(root) / "tests" / "shm";
+  return here / "golden" / "segment_v1.bin";
 }
 
 // A segment with something in every part of it, the same each time.
