@@ -8,6 +8,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <sstream>
 
 #include "store/files.h"
@@ -130,6 +131,23 @@ bool is_empty(leveldb::DB& db) {
   return !it->Valid() && it->status().ok();
 }
 
+// Names and sizes of the tables that the database is made of now.
+std::map<std::string, uint64_t> live_tables(leveldb::DB& db) {
+  std::string text;
+  db.GetProperty("leveldb.sstables", &text);
+  std::map<std::string, uint64_t> tables;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    unsigned long long number = 0;
+    unsigned long long size = 0;
+    if (std::sscanf(line.c_str(), " %llu:%llu[", &number, &size) != 2) continue;
+    char name[32];
+    std::snprintf(name, sizeof(name), "%06llu.ldb", number);
+    tables[name] = size;
+  }
+  return tables;
+}
+
 }  // namespace
 
 Error error_of(const leveldb::Status& status, const std::string& where) {
@@ -173,21 +191,17 @@ leveldb::Options database_options(leveldb::Env* env, size_t write_buffer_size) {
 
 std::vector<std::string> damaged_tables(leveldb::DB& db, leveldb::Env& env,
                                         const std::string& dir) {
-  std::string tables;
-  db.GetProperty("leveldb.sstables", &tables);
   std::vector<std::string> damaged;
-  std::istringstream lines(tables);
-  for (std::string line; std::getline(lines, line);) {
-    unsigned long long number = 0;
-    unsigned long long size = 0;
-    if (std::sscanf(line.c_str(), " %llu:%llu[", &number, &size) != 2) continue;
-    char name[32];
-    std::snprintf(name, sizeof(name), "%06llu.ldb", number);
+  for (const auto& [name, size] : live_tables(db)) {
     uint64_t real_size = 0;
     if (!env.GetFileSize(dir + "/" + name, &real_size).ok() || real_size != size) {
-      damaged.emplace_back(name);
+      damaged.push_back(name);
     }
   }
+  if (damaged.empty()) return damaged;
+  // A compaction in the background may have merged and removed what was live a moment ago.
+  const std::map<std::string, uint64_t> still = live_tables(db);
+  std::erase_if(damaged, [&](const std::string& name) { return !still.contains(name); });
   return damaged;
 }
 

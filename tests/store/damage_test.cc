@@ -3,12 +3,16 @@
 
 #include <gtest/gtest.h>
 #include <leveldb/db.h>
+#include <leveldb/env.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
+#include <utility>
 
+#include "store/database.h"
 #include "store/limits.h"
 #include "store_fixture.h"
 
@@ -18,13 +22,17 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::vector<fs::path> files_with(const std::string& run, const std::string& ending) {
+std::vector<fs::path> files_in(const std::string& folder, const std::string& ending) {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(run + "/store")) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.path().filename().string().ends_with(ending)) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   return files;
+}
+
+std::vector<fs::path> files_with(const std::string& run, const std::string& ending) {
+  return files_in(run + "/store", ending);
 }
 
 fs::path manifest_of(const std::string& run) {
@@ -233,6 +241,45 @@ TEST_F(Damage, GarbageAloneIsRefusedByName) {
   // Nothing of it can be read, so what remains is an empty store.
   EXPECT_THAT(RunReader::open(dir.path()), FailsWith(Code::kCorrupt, HasSubstr("nothing of it")));
   EXPECT_THAT(Store::open(dir.path()), IsOk());
+}
+
+// Merges all tables of a database while somebody looks at the first of them.
+class CompactingEnv final : public leveldb::EnvWrapper {
+ public:
+  explicit CompactingEnv(leveldb::DB& db) : EnvWrapper(leveldb::Env::Default()), db_(db) {}
+
+  leveldb::Status GetFileSize(const std::string& file, uint64_t* size) override {
+    if (!std::exchange(has_compacted_, true)) db_.CompactRange(nullptr, nullptr);
+    return EnvWrapper::GetFileSize(file, size);
+  }
+
+ private:
+  leveldb::DB& db_;
+  bool has_compacted_ = false;
+};
+
+// Found under a sanitizer: a store was refused, or repaired, because a table that LevelDB had just
+// merged into others was gone.
+TEST(DamagedTables, AreNotThoseThatACompactionRemovesMeanwhile) {
+  const test::TempDir dir;
+  leveldb::Options options;
+  options.create_if_missing = true;
+  leveldb::DB* opened = nullptr;
+  ASSERT_TRUE(leveldb::DB::Open(options, dir.file("db"), &opened).ok());
+  const std::unique_ptr<leveldb::DB> db(opened);
+  for (const char* value : {"old", "new"}) {
+    ASSERT_TRUE(db->Put({}, "a", value).ok());
+    ASSERT_TRUE(db->Put({}, "z", value).ok());
+    db->CompactRange(nullptr, nullptr);  // writes the table
+  }
+  ASSERT_TRUE(db->Put({}, "b", "newest").ok());
+  CompactingEnv env(*db);
+  EXPECT_EQ(damaged_tables(*db, env, dir.file("db")), std::vector<std::string>());
+
+  const std::vector<fs::path> tables = files_in(dir.file("db"), ".ldb");
+  ASSERT_FALSE(tables.empty());
+  fs::resize_file(tables.back(), 1);
+  EXPECT_EQ(damaged_tables(*db, env, dir.file("db")).size(), 1u);
 }
 
 TEST(Format, AnotherVersionIsRefusedAndBothAreNamed) {
