@@ -63,8 +63,9 @@ def clean_environment() -> dict[str, str]:
 
 def sanitizer_options(log: Path) -> dict[str, str]:
     """Variables that send what sanitizers find to files named `log` and something: most processes
-    of a test are nobody's children, and what they print nobody reads."""
-    return {name: ":".join(filter(None, (os.environ.get(name), f"log_path={log}")))
+    of a test are nobody's children, and what they print nobody reads.  SIGSEGV stays a signal:
+    some tests send it, and the others see a process that died of it."""
+    return {name: ":".join(filter(None, (os.environ.get(name), f"handle_segv=0:log_path={log}")))
             for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")}
 
 
