@@ -1,6 +1,8 @@
-// plot: curves of metrics over the step, a chart each, the ranks on top of each other.
+// plot: curves of metrics over the step, a chart each, the ranks on top of each other.  Reads as
+// any program can, through the public reader.
 
 #include <fmt/format.h>
+#include <ringlog/reader.h>
 
 #include <algorithm>
 #include <cmath>
@@ -18,33 +20,33 @@ constexpr size_t kHeightMin = 8;
 
 struct Plot {
   std::string metric;
-  std::vector<store::Series> series;
+  std::vector<Series> series;
 };
 
 // NaN and infinities have no place on the axis: the nearest value that has one.
-double finite_in(double value, const store::Point& point) {
-  if (std::isnan(value)) return point.mean;
-  return std::clamp(value, point.min, point.max);
+double finite_in(double value, const Series& series, size_t i) {
+  if (std::isnan(value)) return series.mean[i];
+  return std::clamp(value, series.min[i], series.max[i]);
 }
 
-ChartPoint chart_point(const store::Point& point) {
+ChartPoint chart_point(const Series& series, size_t i) {
   ChartPoint out;
-  out.x_first = static_cast<double>(point.step_first);
-  out.x_last = static_cast<double>(point.step_last);
-  out.has_value = point.finite > 0;
+  out.x_first = static_cast<double>(series.step_first[i]);
+  out.x_last = static_cast<double>(series.step_last[i]);
+  out.has_value = !std::isnan(series.min[i]);
   if (!out.has_value) return out;
-  out.last = finite_in(point.last, point);
-  out.min = point.min;
-  out.max = point.max;
-  out.mean = point.mean;
+  out.last = finite_in(series.last[i], series, i);
+  out.min = series.min[i];
+  out.max = series.max[i];
+  out.mean = series.mean[i];
   return out;
 }
 
 Chart chart_of(const Plot& plot) {
   Chart chart{printable(plot.metric), "step", {}};
-  for (const store::Series& series : plot.series) {
+  for (const Series& series : plot.series) {
     ChartCurve curve{fmt::format("rank {}", series.rank), fmt::format("r{}", series.rank), {}};
-    for (const store::Point& point : series.points) curve.points.push_back(chart_point(point));
+    for (size_t i = 0; i < series.size(); ++i) curve.points.push_back(chart_point(series, i));
     chart.curves.push_back(std::move(curve));
   }
   return chart;
@@ -53,17 +55,17 @@ Chart chart_of(const Plot& plot) {
 Json document_of(const std::vector<Plot>& plots) {
   Json out = Json::array();
   for (const Plot& plot : plots) {
-    for (const store::Series& series : plot.series) {
+    for (const Series& series : plot.series) {
       Json points = Json::array();
-      for (const store::Point& point : series.points) {
-        points.push_back({{"step_first", point.step_first},
-                          {"step_last", point.step_last},
-                          {"rows", point.rows},
-                          {"first", point.first},
-                          {"last", point.last},
-                          {"min", point.min},
-                          {"max", point.max},
-                          {"mean", point.mean}});
+      for (size_t i = 0; i < series.size(); ++i) {
+        points.push_back({{"step_first", series.step_first[i]},
+                          {"step_last", series.step_last[i]},
+                          {"rows", series.rows[i]},
+                          {"first", series.first[i]},
+                          {"last", series.last[i]},
+                          {"min", series.min[i]},
+                          {"max", series.max[i]},
+                          {"mean", series.mean[i]}});
       }
       out.push_back(
           {{"metric", plot.metric}, {"rank", series.rank}, {"points", std::move(points)}});
@@ -85,20 +87,19 @@ ChartSize size_of(const PlotOptions& options, const Style& style) {
 }  // namespace
 
 int run_plot(Context& context, const PlotOptions& options) {
-  auto run = open_run(context, options.run);
+  auto run = open(options.run, {.root = context.root});
   if (!run) return fail(run.error());
+  for (const std::string& line : run->damage()) say("warning: " + line);
   Style style = context.style;
   style.is_ascii = style.is_ascii || options.is_ascii;
   const ChartSize size = size_of(options, style);
   std::vector<Plot> plots;
   for (const std::string& metric : options.metrics) {
-    store::SeriesQuery query;
-    query.metric = metric;
-    query.ranks = options.ranks;
-    query.step_begin = options.step_begin;
-    query.step_last = options.step_last;
-    query.max_points = chart_points_max(size, style);
-    auto series = run->reader->series(query);
+    auto series = run->series({.metric = metric,
+                               .ranks = options.ranks,
+                               .step_begin = options.step_begin,
+                               .step_last = options.step_last,
+                               .max_points = chart_points_max(size, style)});
     if (!series) return fail(series.error());
     plots.push_back({metric, *std::move(series)});
   }
