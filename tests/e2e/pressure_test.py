@@ -1,7 +1,7 @@
 """A full ring: the run's disk stalls, and each policy does what it says, in bounded time.
 
-The disk is a file system in a file, frozen with fsfreeze: the service's writes hang in the kernel as
-on a storage server that does not answer, and go on when it is thawed.
+The disk is a file system in a file, frozen with fsfreeze: the service's writes hang in the kernel
+as on a storage server that does not answer, and go on when it is thawed.
 """
 
 import os
@@ -118,7 +118,7 @@ class PressureTest(SandboxTest):
 
     @needs_root
     def test_coalesce(self) -> None:
-        """No row waits, and of the dropped ones the newest is kept: the curve ends where it ended."""
+        """No row waits, and the newest of the dropped ones is kept: the curve has its end."""
         report = self.end_full(self.start("coalesce", 60_000))
         self.check_counts(report)
         self.assertLess(report["longest_log_ns"], MARGIN_NS)
