@@ -82,7 +82,7 @@ void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
            });
 }
 
-void StreamMux::attach(RunSpec spec, Peer peer, Reply<Attached> reply) {
+void StreamMux::attach(const RunSpec& spec, Peer peer, Reply<Attached> reply) {
   if (Status s = check_spec(spec); !s) return reply(s.take_error());
   const RunInfo info = place_of(spec.root, spec.project, spec.run_id);
   // A child joins what its parent made; it never makes a run.

@@ -59,7 +59,7 @@ class StreamMux {
   void inform_init(RunSpec spec, Peer peer, Reply<Attached> reply);
   void inform_start(const std::string& run_id, const Reply<Done>& reply);
   // Of `spec` the place and the producer count.
-  void attach(RunSpec spec, Peer peer, Reply<Attached> reply);
+  void attach(const RunSpec& spec, Peer peer, Reply<Attached> reply);
   // `segment` by name, or a memfd.  Replies the segment's uuid.
   void resume(const std::string& segment, shm::Fd memfd, const Peer& peer,
               const Reply<std::string>& reply);
