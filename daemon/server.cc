@@ -20,6 +20,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "schema/control.capnp.h"
@@ -60,12 +61,23 @@ OutgoingPtr error_reply(const Error& error) {
   return out;
 }
 
+// What resolves a promise of the control thread.  Copies of a reply are held by tasks of other
+// threads, so the last one may go there; it is destroyed here all the same.
+using Fulfiller = kj::Own<kj::PromiseFulfiller<OutgoingPtr>>;
+std::shared_ptr<Fulfiller> share(Loop& loop, Fulfiller fulfiller) {
+  const auto bring_home = [&loop, home = std::this_thread::get_id()](Fulfiller* last) {
+    std::shared_ptr<Fulfiller> owner(last);
+    // The task owns it, whether it is run or goes with a loop that ends.
+    if (std::this_thread::get_id() != home) loop.post([owner = std::move(owner)] {});
+  };
+  return {new Fulfiller(kj::mv(fulfiller)), bring_home};
+}
+
 // A callback for the mux whose result, turned into a message by `fill`, resolves the promise.
 template <typename T, typename Fill>
-std::pair<Reply<T>, kj::Promise<OutgoingPtr>> reply_with(Fill fill) {
+std::pair<Reply<T>, kj::Promise<OutgoingPtr>> reply_with(Loop& loop, Fill fill) {
   auto pair = kj::newPromiseAndFulfiller<OutgoingPtr>();
-  auto fulfiller =
-      std::make_shared<kj::Own<kj::PromiseFulfiller<OutgoingPtr>>>(kj::mv(pair.fulfiller));
+  auto fulfiller = share(loop, kj::mv(pair.fulfiller));
   Reply<T> reply = [fulfiller, fill](Result<T> result) {
     if (!result) return (*fulfiller)->fulfill(error_reply(result.error()));
     auto out = kj::heap<Outgoing>();
@@ -336,7 +348,7 @@ kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
 
 kj::Promise<OutgoingPtr> Server::Impl::query(schema::Query::Reader request) {
   auto [reply, promise] =
-      reply_with<std::vector<RunStatus>>([](Outgoing& out, std::vector<RunStatus>& runs) {
+      reply_with<std::vector<RunStatus>>(loop, [](Outgoing& out, std::vector<RunStatus>& runs) {
         write_runs(runs, out.reply().initQuery(static_cast<capnp::uint>(runs.size())));
       });
   mux.query(request.getRunId().cStr(), request.getBarrier(), reply);
@@ -347,7 +359,7 @@ kj::Promise<OutgoingPtr> Server::Impl::query(schema::Query::Reader request) {
 kj::Promise<OutgoingPtr> Server::Impl::act(Connection& connection,
                                            schema::ControlRequest::Reader request,
                                            std::vector<shm::Fd> fds) {
-  auto [reply, promise] = reply_with<Done>([](Outgoing& out, Done&) { out.reply().setOk(); });
+  auto [reply, promise] = reply_with<Done>(loop, [](Outgoing& out, Done&) { out.reply().setOk(); });
   switch (request.which()) {
     case schema::ControlRequest::INFORM_START:
       mux.inform_start(request.getInformStart().cStr(), reply);
@@ -377,11 +389,12 @@ kj::Promise<OutgoingPtr> Server::Impl::act(Connection& connection,
 
 kj::Promise<OutgoingPtr> Server::Impl::attached(
     Connection& connection, const std::function<void(Reply<Attached>)>& request) {
-  auto pair = reply_with<Attached>([doorbell = config.doorbell_fd](Outgoing& out, Attached& a) {
-    write_attached(a, out.reply().initAttached());
-    out.fds.push_back(std::move(a.segment_fd));
-    out.raw_fds.push_back(doorbell);
-  });
+  auto pair =
+      reply_with<Attached>(loop, [doorbell = config.doorbell_fd](Outgoing& out, Attached& a) {
+        write_attached(a, out.reply().initAttached());
+        out.fds.push_back(std::move(a.segment_fd));
+        out.raw_fds.push_back(doorbell);
+      });
   // The mux may reply after the connection is gone, so only the promise knows the connection.
   auto uuid = std::make_shared<std::string>();
   request([reply = std::move(pair.first), uuid](Result<Attached> result) {
@@ -398,7 +411,7 @@ kj::Promise<OutgoingPtr> Server::Impl::resume(Connection& connection,
                                               schema::Resume::Reader request,
                                               std::vector<shm::Fd> fds) {
   auto uuid = std::make_shared<std::string>();
-  auto [reply, promise] = reply_with<std::string>([uuid](Outgoing& out, std::string& found) {
+  auto [reply, promise] = reply_with<std::string>(loop, [uuid](Outgoing& out, std::string& found) {
     *uuid = found;
     out.reply().setOk();
   });
@@ -431,7 +444,7 @@ kj::Promise<OutgoingPtr> Server::Impl::fetch(Connection& connection,
 }
 
 kj::Promise<OutgoingPtr> Server::Impl::teardown() {
-  auto [reply, promise] = reply_with<Done>([](Outgoing& out, Done&) { out.reply().setOk(); });
+  auto [reply, promise] = reply_with<Done>(loop, [](Outgoing& out, Done&) { out.reply().setOk(); });
   mux.teardown(reply);
   spdlog::info("teardown was asked for");
   // The answer goes out first: the loop is left a moment later.
@@ -447,7 +460,7 @@ kj::Promise<OutgoingPtr> Server::Impl::teardown() {
 
 kj::Promise<OutgoingPtr> Server::Impl::status() {
   auto [reply, promise] =
-      reply_with<std::vector<RunStatus>>([this](Outgoing& out, std::vector<RunStatus>& runs) {
+      reply_with<std::vector<RunStatus>>(loop, [this](Outgoing& out, std::vector<RunStatus>& runs) {
         auto to = out.reply().initStatus();
         to.setPid(::getpid());
         to.setStartedNs(config.started_ns);
