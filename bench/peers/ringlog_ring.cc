@@ -65,10 +65,7 @@ class RinglogRingPeer final : public Peer {
     std::vector<std::byte> scratch;
     std::vector<shm::RecordView> views;
     while (sink.count() < job.count) {
-      if (reader.backlog() == 0) {
-        wait_for_work(reader, doorbell);
-        continue;
-      }
+      if (reader.backlog() < kCapacity / shm::kMarksPerRing) wait_for_work(reader, doorbell);
       views.clear();
       if (Status s = reader.poll(kTurnBytes, scratch, views); !s) fail(s.error().message);
       for (const shm::RecordView& view : views) {
@@ -92,11 +89,11 @@ class RinglogRingPeer final : public Peer {
     alignas(4096) shm::DoorbellPage doorbell;
   };
 
+  // Until the producer crosses a mark or rings at its end: a consumer that looks all the time takes
+  // the line with the tail away from the producer at every record.
   static void wait_for_work(const shm::RingReader& reader, shm::DoorbellPage& doorbell) {
-    for (int i = 0; i < 2000 && reader.backlog() == 0; ++i) relax();
-    if (reader.backlog() != 0) return;
     shm::announce_sleep(doorbell);
-    if (reader.backlog() != 0) return shm::cancel_sleep(doorbell);
+    if (reader.backlog() >= kCapacity / shm::kMarksPerRing) return shm::cancel_sleep(doorbell);
     shm::sleep_on_doorbell(doorbell, std::chrono::milliseconds(shm::kServiceSleepMaxMs));
   }
 
