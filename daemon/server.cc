@@ -2,6 +2,7 @@
 
 #include "daemon/limits.h"
 #include "daemon/messages.h"
+#include "daemon/server_reply.h"
 
 #include <capnp/serialize-async.h>
 #include <capnp/serialize.h>
@@ -20,7 +21,6 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "schema/control.capnp.h"
@@ -37,16 +37,6 @@ class ConnectionErrors final : public kj::TaskSet::ErrorHandler {
   }
 };
 
-// What goes back to a client.
-struct Outgoing {
-  Outgoing() { reply().setVersion(schema::PROTOCOL_VERSION); }
-  schema::ControlReply::Builder reply() { return message.getRoot<schema::ControlReply>(); }
-  capnp::MallocMessageBuilder message;
-  std::vector<shm::Fd> fds;
-  std::vector<int> raw_fds;  // sent beside the message
-};
-using OutgoingPtr = kj::Own<Outgoing>;
-
 struct Connection {
   kj::Own<kj::AsyncCapabilityStream> stream;
   Peer peer;
@@ -54,38 +44,6 @@ struct Connection {
   std::array<kj::AutoCloseFd, kRequestFdsMax> fd_space;
   std::vector<std::string> uuids;  // of the segments attached through it
 };
-
-OutgoingPtr error_reply(const Error& error) {
-  auto out = kj::heap<Outgoing>();
-  write_error(error, out->reply());
-  return out;
-}
-
-// What resolves a promise of the control thread.  Copies of a reply are held by tasks of other
-// threads, so the last one may go there; it is destroyed here all the same.
-using Fulfiller = kj::Own<kj::PromiseFulfiller<OutgoingPtr>>;
-std::shared_ptr<Fulfiller> share(Loop& loop, Fulfiller fulfiller) {
-  const auto bring_home = [&loop, home = std::this_thread::get_id()](Fulfiller* last) {
-    std::shared_ptr<Fulfiller> owner(last);
-    // The task owns it, whether it is run or goes with a loop that ends.
-    if (std::this_thread::get_id() != home) loop.post([owner = std::move(owner)] {});
-  };
-  return {new Fulfiller(kj::mv(fulfiller)), bring_home};
-}
-
-// A callback for the mux whose result, turned into a message by `fill`, resolves the promise.
-template <typename T, typename Fill>
-std::pair<Reply<T>, kj::Promise<OutgoingPtr>> reply_with(Loop& loop, Fill fill) {
-  auto pair = kj::newPromiseAndFulfiller<OutgoingPtr>();
-  auto fulfiller = share(loop, kj::mv(pair.fulfiller));
-  Reply<T> reply = [fulfiller, fill](Result<T> result) {
-    if (!result) return (*fulfiller)->fulfill(error_reply(result.error()));
-    auto out = kj::heap<Outgoing>();
-    fill(*out, *result);
-    (*fulfiller)->fulfill(kj::mv(out));
-  };
-  return {std::move(reply), kj::mv(pair.promise)};
-}
 
 uint32_t thread_count() {
   std::error_code error;
