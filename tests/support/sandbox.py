@@ -358,8 +358,16 @@ class Sandbox:
 
     def service(self) -> int:
         """The pid of the service, which must be the only one; waits until there is one."""
-        until(lambda: len(self.services()) == 1, "one service")
-        return self.services()[0]
+        found: list[int] = []
+
+        # Seen twice: while a service starts, processes of its name come and go.
+        def is_one() -> bool:
+            nonlocal found
+            before, found = found, self.services()
+            return len(found) == 1 and found == before
+
+        until(is_one, "one service")
+        return found[0]
 
     def service_threads(self) -> int:
         """How many threads the service has."""
