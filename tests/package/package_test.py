@@ -64,7 +64,7 @@ class Package(unittest.TestCase):
         run(CMAKE, "--install", BUILD, "--prefix", cls.folder / "first")
         cls.prefix = cls.folder / "moved"
         (cls.folder / "first").rename(cls.prefix)
-        cls.library_dir = next(cls.prefix.rglob("libringlog.so")).parent
+        cls.lib_dir = next(cls.prefix.rglob("libringlog.so")).parent
 
     def setUp(self):
         self.work = self.folder / self.id().rsplit(".", 1)[-1]
@@ -80,9 +80,9 @@ class Package(unittest.TestCase):
     def check_reader(self, program):
         """A program that reads finds what the other one logged, and the logging one none of it."""
         self.assertEqual(run(program, cwd=self.work, env=self.env), f"{ROW_COUNT} rows, first 1")
-        loaded = run("ldd", self.library_dir / "libringlog.so")
+        loaded = run("ldd", self.lib_dir / "libringlog.so")
         self.assertNotIn("leveldb", loaded, "what logs loads no store")
-        self.assertIn("leveldb", run("ldd", self.library_dir / "libringlog_reader.so"))
+        self.assertIn("leveldb", run("ldd", self.lib_dir / "libringlog_reader.so"))
 
     def check_program(self, program):
         ringlog = self.prefix / "bin" / "ringlog"
@@ -103,7 +103,7 @@ class Package(unittest.TestCase):
         self.check_reader(build / "reader")
 
     def test_pkg_config_finds_it(self):
-        self.env["PKG_CONFIG_PATH"] = str(self.library_dir / "pkgconfig")
+        self.env["PKG_CONFIG_PATH"] = str(self.lib_dir / "pkgconfig")
         self.build_with_pkg_config("ringlog", "main.cc", "consumer")
         self.check_program(self.work / "consumer")
         self.build_with_pkg_config("ringlog-reader", "reader.cc", "reader")
@@ -112,7 +112,7 @@ class Package(unittest.TestCase):
     def build_with_pkg_config(self, package, source, program):
         flags = run("pkg-config", "--cflags", "--libs", package, env=self.env).split()
         run("c++", "-std=c++20", "-O1", source, "-o", program, *flags,
-            f"-Wl,-rpath,{self.library_dir}", cwd=self.work, env=self.env)
+            f"-Wl,-rpath,{self.lib_dir}", cwd=self.work, env=self.env)
 
     def test_the_installed_programs_start(self):
         self.assertIn("0.1", run(self.prefix / "bin" / "ringlog", "--version", env=self.env))
