@@ -16,6 +16,7 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "golden.h"
 #include "tests/store/store_fixture.h"
 
 namespace ringlog::cli {
@@ -110,9 +111,6 @@ std::map<std::string, std::string> files_of(const fs::path& folder) {
 class ExportGolden : public testing::Test {
  protected:
   void SetUp() override {
-    const char* const source = std::getenv("RINGLOG_SOURCE_DIR");
-    if (source == nullptr) GTEST_SKIP() << "RINGLOG_SOURCE_DIR is not set; ctest sets it";
-    golden_ = fs::path(source) / "tests/golden/export";
     // A service of the person who runs the test is not asked.
     ::setenv("RINGLOG_RUNTIME_DIR", temp_.file("runtime").c_str(), 1);
     const std::string dir = temp_.file("demo/golden");
@@ -131,7 +129,7 @@ class ExportGolden : public testing::Test {
   }
 
   test::TempDir temp_;
-  fs::path golden_;
+  const fs::path golden_ = test::source_dir() / "tests/golden/export";
 };
 
 TEST_F(ExportGolden, EveryFormatHasTheBytesItAlwaysHad) {
@@ -143,7 +141,7 @@ TEST_F(ExportGolden, EveryFormatHasTheBytesItAlwaysHad) {
   EXPECT_EQ(run(ExportFormat::kWandb, "offline-run-golden"), kExitOk);
   testing::internal::GetCapturedStderr();
   const auto found = files_of(temp_.file("out"));
-  if (std::getenv("UPDATE_GOLDEN") != nullptr) {
+  if (test::updates_golden()) {
     fs::remove_all(golden_);
     fs::create_directories(golden_);
     fs::copy(temp_.file("out"), golden_, fs::copy_options::recursive);

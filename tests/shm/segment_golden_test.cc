@@ -14,6 +14,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "golden.h"
 #include "result_matchers.h"
 #include "shm/segment.h"
 #include "test_ring.h"
@@ -27,14 +28,7 @@ using ::testing::ElementsAre;
 
 constexpr size_t kControlSize = 9 * kPageSize;  // header, four pages of words, four of slots
 
-std::string golden_path() {
-  // ctest says where the sources are; __FILE__ may be relative to the build directory.
-  const char* const root = std::getenv("RINGLOG_SOURCE_DIR");
-  const std::filesystem::path here = root == nullptr
-                                         ? std::filesystem::path(__FILE__).parent_path()
-                                         : std::filesystem::path(root) / "tests" / "shm";
-  return here / "golden" / "segment_v1.bin";
-}
+std::string golden_path() { return test::source_dir() / "tests/shm/golden/segment_v1.bin"; }
 
 // A segment with something in every part of it, the same each time.
 Fd make_example() {
@@ -120,7 +114,7 @@ TEST(GoldenSegment, IsWrittenAsItWas) {
   const Fd example = make_example();
   use_example(example);
   const std::string bytes = golden_part(example);
-  if (std::getenv("UPDATE_GOLDEN") != nullptr) {
+  if (test::updates_golden()) {
     std::ofstream(golden_path(), std::ios::binary) << bytes;
   }
   const std::string golden = read_golden();

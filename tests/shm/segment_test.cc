@@ -233,7 +233,8 @@ class SmallTmpfs {
 };
 
 #define SKIP_WITHOUT_MOUNT(tmpfs) \
-  if ((tmpfs).error() != 0) GTEST_SKIP() << "mount a tmpfs: " << std::strerror((tmpfs).error())
+  if ((tmpfs).error() != 0)       \
+  GTEST_SKIP() << "a small tmpfs cannot be mounted here: " << std::strerror((tmpfs).error())
 
 TEST(SegmentOnASmallTmpfs, IsAnonymousAndSaysWhy) {
   const SmallTmpfs tmpfs(1 << 20);

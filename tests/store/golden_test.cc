@@ -1,10 +1,7 @@
 // A store that an earlier version wrote reads back exactly, forever.
 //
 // tests/store/golden/v<format>/ is a run as that version left it, and v<format>.txt says in plain
-// text what it holds.  Both are written by the disabled test below, once for each version:
-//
-//   GOLDEN_OUT=/tmp/golden store_golden_test --gtest_also_run_disabled_tests
-//
+// text what it holds.  Both are written once for each version, by UPDATE_GOLDEN=1 (golden.h).
 // LevelDB's LOG and LOCK are left out: they hold nothing of the run.
 
 #include <gtest/gtest.h>
@@ -14,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "golden.h"
 #include "record/path.h"
 #include "store/limits.h"
 #include "store_fixture.h"
@@ -23,12 +21,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string golden_dir() {
-  const char* const source = std::getenv("RINGLOG_SOURCE_DIR");
-  const fs::path root = source == nullptr
-                            ? fs::path(__FILE__).parent_path().parent_path().parent_path()
-                            : fs::path(source);
-  return (root / "tests/store/golden").string();
+std::string golden_dir(uint32_t version) {
+  return test::source_dir() / "tests/store/golden" / ("v" + std::to_string(version));
+}
+
+std::string read_text(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+// Line by line, so that a failure shows where.
+void expect_same_lines(const std::string& found_text, const std::string& wanted_text) {
+  ASSERT_GT(wanted_text.size(), 1000U);
+  std::istringstream want(wanted_text);
+  std::istringstream got(found_text);
+  std::string wanted;
+  std::string found;
+  while (std::getline(want, wanted)) {
+    ASSERT_TRUE(std::getline(got, found)) << "ends before: " << wanted;
+    ASSERT_EQ(found, wanted);
+  }
+  EXPECT_FALSE(std::getline(got, found)) << "more than expected: " << found;
 }
 
 std::string hex(std::string_view bytes) {
@@ -261,44 +275,34 @@ void write_golden(const std::string& dir) {
   ASSERT_THAT(store->put_blob({1, 2}, "a record on its way"), IsOk());
 }
 
-TEST(Golden, DISABLED_WriteGoldenStore) {
-  const char* const out = std::getenv("GOLDEN_OUT");
-  ASSERT_NE(out, nullptr) << "set GOLDEN_OUT to a folder";
-  const std::string version = "v" + std::to_string(kFormatVersion);
-  const std::string dir = std::string(out) + "/" + version;
-  write_golden(dir);
-  for (const char* name : {"LOG", "LOG.old", "LOCK"}) fs::remove(fs::path(dir) / "store" / name);
-  std::ofstream(dir + ".txt") << describe(*open_reader(dir));
+TEST(Golden, AStoreOfThisVersionHoldsWhatItsGoldenOneDoes) {
+  const std::string golden = golden_dir(kFormatVersion);
+  // Once for each version: what stands there was written by a program that people have.
+  if (test::updates_golden() && !fs::exists(golden)) {
+    write_golden(golden);
+    for (const char* name : {"LOG", "LOG.old", "LOCK"}) fs::remove(golden + "/store/" + name);
+    std::ofstream(golden + ".txt") << describe(*open_reader(golden));
+  }
+  const test::TempDir dir;
+  write_golden(dir.path());
+  expect_same_lines(describe(*open_reader(dir.path())), read_text(golden + ".txt"));
 }
 
 TEST(Golden, StoresOfEveryVersionReadBackExactly) {
   for (uint32_t version = 1; version <= kFormatVersion; ++version) {
-    const std::string dir = golden_dir() + "/v" + std::to_string(version);
+    const std::string dir = golden_dir(version);
     SCOPED_TRACE(dir);
     Result<std::unique_ptr<RunReader>> reader = RunReader::open(dir);
     ASSERT_THAT(reader, IsOk());
     EXPECT_TRUE((*reader)->damage().empty());
-    std::ostringstream expected;
-    expected << std::ifstream(dir + ".txt").rdbuf();
-    ASSERT_GT(expected.str().size(), 1000U);
-    // Line by line, so that a failure shows where.
-    std::istringstream want(expected.str());
-    std::istringstream got(describe(**reader));
-    std::string wanted;
-    std::string found;
-    while (std::getline(want, wanted)) {
-      ASSERT_TRUE(std::getline(got, found)) << "ends before: " << wanted;
-      ASSERT_EQ(found, wanted);
-    }
-    EXPECT_FALSE(std::getline(got, found)) << "more than expected: " << found;
+    expect_same_lines(describe(**reader), read_text(dir + ".txt"));
   }
 }
 
 TEST(Golden, AServiceGoesOnWithAStoreOfEveryVersion) {
   for (uint32_t version = 1; version <= kFormatVersion; ++version) {
     const test::TempDir copy;
-    fs::copy(golden_dir() + "/v" + std::to_string(version), copy.path(),
-             fs::copy_options::recursive);
+    fs::copy(golden_dir(version), copy.path(), fs::copy_options::recursive);
     const uint64_t rows = *open_reader(copy.path())->row_count();
     {
       const auto store = open_store(copy.path());
