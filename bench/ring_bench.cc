@@ -5,18 +5,15 @@
 // item. Each case ends with a check of what it produced.
 
 #include "bench/common.h"
+#include "bench/ring_memory.h"
 #include "client/row_clock.h"
 #include "client/template_table.h"
 #include "record/message.h"
 #include "record/row_template.h"
-#include "shm/posix.h"
-#include "shm/ring.h"
-#include "shm/ring_reader.h"
 
 #include <benchmark/benchmark.h>
 #include <capnp/message.h>
 #include <ringlog/value.h>
-#include <sys/mman.h>
 
 #include <array>
 #include <cstring>
@@ -30,39 +27,12 @@ namespace ringlog::bench {
 
 namespace {
 
-// A ring whose two ends are in this thread.
-class LocalRing {
- public:
-  static constexpr uint64_t kCapacity = shm::kFirstRingBytes;
-
-  LocalRing() {
-    auto file = shm::create_memfd("ring-bench");
-    if (!file) fail(file.error().message);
-    file_ = std::move(*file);
-    if (Status s = shm::allocate_file(file_.get(), kBytes, "ring"); !s) fail(s.error().message);
-    void* at =
-        ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file_.get(), 0);
-    if (at == MAP_FAILED) fail_errno("mmap");
-    data_ = static_cast<std::byte*>(at);
-  }
-  ~LocalRing() { ::munmap(data_, kBytes); }
-  LocalRing(const LocalRing&) = delete;
-  LocalRing& operator=(const LocalRing&) = delete;
-
-  shm::RingWriter writer() { return {producer, consumer, data_, kCapacity, doorbell}; }
-  shm::RingReader reader() { return {file_.get(), {0, kCapacity}, producer, consumer, 0}; }
-  // As if everything had been stored.
-  void empty() { consumer.head.store(producer.tail.load(std::memory_order_relaxed)); }
-
-  shm::RingProducer producer{};
-  shm::RingConsumer consumer{};
-  shm::DoorbellPage doorbell{};
-
- private:
-  static constexpr uint64_t kBytes = kCapacity + shm::kRecordSizeMax;
-  shm::Fd file_;
-  std::byte* data_ = nullptr;
-};
+// As if everything had been stored.
+void empty(RingMemory& ring) {
+  // ORDER head, tail: both ends are in this thread.
+  ring.consumer().head.store(ring.producer().tail.load(std::memory_order_relaxed),
+                             std::memory_order_relaxed);
+}
 
 record::RowTemplate shape_of(size_t key_count) {
   return {shm::kKindRowFirst, static_cast<uint32_t>(key_count),
@@ -125,7 +95,7 @@ BENCHMARK(find_template)->Arg(1)->Arg(4)->Arg(16)->Arg(64);
 
 void write_ring(benchmark::State& state) {
   const auto size = static_cast<uint32_t>(state.range(0));
-  LocalRing ring;
+  RingMemory ring;
   shm::RingWriter writer = ring.writer();
   std::vector<std::byte> record(size);
   const shm::RecordHeader header{size, shm::kKindRowFirst, shm::kFlagRow, 2, 0};
@@ -133,7 +103,7 @@ void write_ring(benchmark::State& state) {
   for (auto _ : state) {
     std::byte* at = writer.try_reserve(size);
     if (at == nullptr) {
-      ring.empty();
+      empty(ring);
       at = writer.try_reserve(size);
     }
     std::memcpy(at, record.data(), size);
@@ -146,7 +116,7 @@ BENCHMARK(write_ring)->Arg(80)->Arg(1024)->Arg(8192);
 
 // A row as row.log() writes it, without the clock.
 void write_row_to_ring(benchmark::State& state) {
-  LocalRing ring;
+  RingMemory ring;
   shm::RingWriter writer = ring.writer();
   const record::RowTemplate shape = shape_of(4);
   const std::array<uint64_t, 4> bits{1, 2, 3, 4};
@@ -154,7 +124,7 @@ void write_row_to_ring(benchmark::State& state) {
     const uint64_t seq = writer.take_seq();
     std::byte* at = writer.try_reserve(shape.bytes);
     if (at == nullptr) {
-      ring.empty();
+      empty(ring);
       at = writer.try_reserve(shape.bytes);
     }
     record::write_row(at, shape, seq, seq, 1, bits.data());
@@ -168,7 +138,7 @@ BENCHMARK(write_row_to_ring);
 void poll_ring(benchmark::State& state) {
   const auto size = static_cast<uint32_t>(state.range(0));
   constexpr uint32_t kBacklog = 128 * 1024;
-  LocalRing ring;
+  RingMemory ring;
   shm::RingWriter writer = ring.writer();
   shm::RingReader reader = ring.reader();
   std::vector<std::byte> scratch;

@@ -3,22 +3,19 @@
 // The consumer does what the service's drain thread does: copy the backlog to private memory, check
 // every header, give the room back, sleep on the doorbell when nothing comes.
 
-#include "shm/ring.h"
 #include "bench/peers/peer.h"
-#include "shm/doorbell.h"
-#include "shm/posix.h"
-#include "shm/ring_reader.h"
-
-#include <sys/mman.h>
-#include <unistd.h>
+#include "bench/ring_memory.h"
 
 #include <chrono>
+#include <cstring>
+#include <memory>
+#include <vector>
 
 namespace ringlog::bench {
 
 namespace {
 
-constexpr uint64_t kCapacity = shm::kFirstRingBytes;
+constexpr uint64_t kMarkBytes = RingMemory::kCapacity / shm::kMarksPerRing;
 constexpr uint64_t kTurnBytes = 256 * 1024;
 
 class RinglogRingPeer final : public Peer {
@@ -31,21 +28,10 @@ class RinglogRingPeer final : public Peer {
   uint64_t warm_count() const override { return 50'000; }
   double expected_ns(size_t size) const override { return 10 + 40 * kib(size); }
 
-  void open(const Job&) override {
-    words_ = std::make_unique<Shared<Words>>();
-    auto file = shm::create_memfd("bench-ring");
-    if (!file) fail(file.error().message);
-    file_ = std::move(*file);
-    if (Status s = shm::allocate_file(file_.get(), kBytes, "ring"); !s) fail(s.error().message);
-    void* at =
-        ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file_.get(), 0);
-    if (at == MAP_FAILED) fail_errno("mmap");
-    data_ = static_cast<std::byte*>(at);
-  }
+  void open(const Job&) override { ring_ = std::make_unique<RingMemory>(); }
 
   void produce(const Job& job, Source& source) override {
-    shm::RingWriter writer((*words_)->producer, (*words_)->consumer, data_, kCapacity,
-                           (*words_)->doorbell);
+    shm::RingWriter writer = ring_->writer();
     const auto size = static_cast<uint32_t>(job.record_size);
     for (uint64_t i = 0; i < job.count; ++i) {
       const std::byte* record = source.next();
@@ -59,13 +45,11 @@ class RinglogRingPeer final : public Peer {
   }
 
   void consume(const Job& job, Sink& sink) override {
-    shm::DoorbellPage& doorbell = (*words_)->doorbell;
-    shm::RingReader reader(file_.get(), {0, kCapacity}, (*words_)->producer, (*words_)->consumer,
-                           0);
+    shm::RingReader reader = ring_->reader();
     std::vector<std::byte> scratch;
     std::vector<shm::RecordView> views;
     while (sink.count() < job.count) {
-      if (reader.backlog() < kCapacity / shm::kMarksPerRing) wait_for_work(reader, doorbell);
+      if (reader.backlog() < kMarkBytes) wait_for_work(reader, ring_->doorbell());
       views.clear();
       if (Status s = reader.poll(kTurnBytes, scratch, views); !s) fail(s.error().message);
       for (const shm::RecordView& view : views) {
@@ -75,31 +59,18 @@ class RinglogRingPeer final : public Peer {
     }
   }
 
-  void close() override {
-    ::munmap(data_, kBytes);
-    file_.reset();
-    words_.reset();
-  }
+  void close() override { ring_.reset(); }
 
  private:
-  static constexpr uint64_t kBytes = kCapacity + shm::kRecordSizeMax;
-  struct Words {
-    alignas(4096) shm::RingProducer producer;
-    alignas(4096) shm::RingConsumer consumer;
-    alignas(4096) shm::DoorbellPage doorbell;
-  };
-
   // Until the producer crosses a mark or rings at its end: a consumer that looks all the time takes
   // the line with the tail away from the producer at every record.
   static void wait_for_work(const shm::RingReader& reader, shm::DoorbellPage& doorbell) {
     shm::announce_sleep(doorbell);
-    if (reader.backlog() >= kCapacity / shm::kMarksPerRing) return shm::cancel_sleep(doorbell);
+    if (reader.backlog() >= kMarkBytes) return shm::cancel_sleep(doorbell);
     shm::sleep_on_doorbell(doorbell, std::chrono::milliseconds(shm::kServiceSleepMaxMs));
   }
 
-  std::unique_ptr<Shared<Words>> words_;
-  shm::Fd file_;
-  std::byte* data_ = nullptr;
+  std::unique_ptr<RingMemory> ring_;
 };
 
 }  // namespace
