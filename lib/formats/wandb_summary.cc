@@ -85,7 +85,7 @@ double value_of(const Aggregates& from, const std::string& name) {
 // The series of a metric for the rank, or for the lowest.
 Result<Aggregates> aggregates_of(store::RunReader& reader, std::optional<int32_t> rank,
                                  const std::string& path) {
-  store::SeriesQuery query;
+  SeriesRequest query;
   query.metric = path;
   if (rank) query.ranks = {*rank};
   query.max_points = 16;  // all extremes are exact, however few points there are

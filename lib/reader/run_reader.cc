@@ -32,20 +32,6 @@ ProcessDescription description_of(const store::ProducerState& from) {
   return to;
 }
 
-store::SeriesQuery query_of(const SeriesRequest& request) {
-  store::SeriesQuery query;
-  query.metric = request.metric;
-  query.ranks = request.ranks;
-  query.axis = request.axis == SeriesAxis::kTime ? store::Axis::kTime : store::Axis::kStep;
-  query.step_begin = request.step_begin;
-  query.step_last = request.step_last;
-  query.time_begin_ns = request.time_begin_ns;
-  query.time_last_ns = request.time_last_ns;
-  query.max_points = request.max_points;
-  query.all_attempts = request.all_attempts;
-  return query;
-}
-
 // Points as columns.
 Series columns_of(const store::Series& from) {
   struct Memory {
@@ -189,7 +175,7 @@ Result<std::string> RunReader::summary_json() {
 }
 
 Result<std::vector<Series>> RunReader::series(const SeriesRequest& request) {
-  auto found = impl_->store->series(query_of(request));
+  auto found = impl_->store->series(request);
   if (!found) return found.take_error();
   std::vector<Series> to;
   for (const store::Series& series : *found) to.push_back(columns_of(series));

@@ -155,7 +155,7 @@ Result<Cursors> RunReader::ends() {
   });
 }
 
-Result<std::vector<Series>> RunReader::series(const SeriesQuery& query) {
+Result<std::vector<Series>> RunReader::series(const SeriesRequest& query) {
   return impl_->with_index<std::vector<Series>>(
       [&](const RunIndex& index) { return read_series(index, impl_->source, query); });
 }

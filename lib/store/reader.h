@@ -10,6 +10,7 @@
 //
 // A reader belongs to one thread at a time; any number of readers may read one run.
 
+#include <ringlog/reader.h>
 #include <ringlog/result.h>
 
 #include <cstdint>
@@ -87,23 +88,6 @@ struct Metric {
   std::vector<ColumnType> types;  // usually one; sorted
   uint64_t rows = 0;
   std::map<int32_t, uint64_t> rows_by_rank;
-};
-
-enum class Axis : uint8_t { kStep, kTime };
-
-struct SeriesQuery {
-  std::string metric{};          // name or path
-  std::vector<int32_t> ranks{};  // empty: all
-  Axis axis = Axis::kStep;
-  uint64_t step_begin = 0;
-  uint64_t step_last = std::numeric_limits<uint64_t>::max();  // inclusive
-  int64_t time_begin_ns = std::numeric_limits<int64_t>::min();
-  int64_t time_last_ns = std::numeric_limits<int64_t>::max();  // inclusive
-  // At most about this many points a rank (a quarter of it when whole chunks answer); each then
-  // stands for many rows, and its minimum and maximum are exact.  0: a point for every row.
-  size_t max_points = 0;
-  // Normally a newer attempt hides the steps of older ones that it did again.
-  bool all_attempts = false;
 };
 
 // Rows next to each other on the axis.
@@ -187,7 +171,7 @@ class RunReader {
   Result<Cursors> ends();
 
   // kNotFound: no row has this metric.
-  Result<std::vector<Series>> series(const SeriesQuery& query);
+  Result<std::vector<Series>> series(const SeriesRequest& query);
 
   // Visits records with lsn >= from_lsn in the order they were stored.  `kind` is a
   // schema::Record::Which, or nothing for all.

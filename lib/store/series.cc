@@ -88,7 +88,7 @@ Point point_of_chunk(const ChunkInfo& chunk, const ColumnStatistics& s) {
 // The line of one rank.
 class Line {
  public:
-  Line(const RunIndex& index, const ValueSource& source, const SeriesQuery& query)
+  Line(const RunIndex& index, const ValueSource& source, const SeriesRequest& query)
       : index_(index), source_(source), query_(query) {}
 
   void add(const Piece& piece);
@@ -99,7 +99,7 @@ class Line {
   Range range_of(const Piece& piece) const;
   bool is_inside(const Piece& piece) const;
   uint64_t place_of(uint64_t step, int64_t time_ns) const {
-    return query_.axis == Axis::kStep ? step : place_of_time(time_ns);
+    return query_.axis == SeriesAxis::kStep ? step : place_of_time(time_ns);
   }
   size_t bucket_of(uint64_t place) const;
   Status add_statistics(const Piece& piece, size_t bucket);
@@ -108,7 +108,7 @@ class Line {
 
   const RunIndex& index_;
   const ValueSource& source_;
-  const SeriesQuery& query_;
+  const SeriesRequest& query_;
   std::vector<Piece> pieces_;
   Range range_;  // of what may come, on the axis
   std::vector<Point> buckets_;
@@ -118,7 +118,7 @@ class Line {
 // What of a piece can lie inside the query.
 Range Line::range_of(const Piece& piece) const {
   const ChunkInfo& chunk = *piece.chunk;
-  if (query_.axis == Axis::kStep) {
+  if (query_.axis == SeriesAxis::kStep) {
     return {std::max(chunk.min_step, query_.step_begin), std::min(chunk.max_step, piece.step_last)};
   }
   return {place_of_time(std::max(chunk.min_time_ns, query_.time_begin_ns)),
@@ -246,7 +246,7 @@ std::optional<uint64_t> last_step_of(const std::map<int32_t, uint64_t>& first, i
 }
 
 // The series of one rank: one, or with all_attempts one for each.
-Status add_rank(const RunIndex& index, const ValueSource& source, const SeriesQuery& query,
+Status add_rank(const RunIndex& index, const ValueSource& source, const SeriesRequest& query,
                 int32_t rank, const std::map<uint32_t, size_t>& columns, std::vector<Series>& out) {
   const std::map<int32_t, uint64_t> first = first_steps(index, rank);
   std::map<int32_t, Line> lines;  // by attempt, or all under 0
@@ -279,7 +279,7 @@ Status add_rank(const RunIndex& index, const ValueSource& source, const SeriesQu
 }  // namespace
 
 Result<std::vector<Series>> read_series(const RunIndex& index, const ValueSource& source,
-                                        const SeriesQuery& query) {
+                                        const SeriesRequest& query) {
   const std::map<uint32_t, size_t> columns = columns_of(index, query.metric);
   if (columns.empty()) {
     return Error{Code::kNotFound, "no row has a number under the metric " + query.metric};

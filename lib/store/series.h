@@ -14,6 +14,6 @@ namespace ringlog::store {
 
 // kNotFound: no row has the metric; kCorrupt, kIo: a chunk cannot be read.
 Result<std::vector<Series>> read_series(const RunIndex& index, const ValueSource& source,
-                                        const SeriesQuery& query);
+                                        const SeriesRequest& query);
 
 }  // namespace ringlog::store

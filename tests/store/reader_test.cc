@@ -405,10 +405,10 @@ TEST_F(Reader, SeriesOfAnyRangeHideNoSpike) {
   for (int round = 0; round < 60; ++round) {
     const uint64_t begin = random.below(rows);
     const uint64_t last = random.between(begin, rows - 1);
-    SeriesQuery query{.metric = "loss", .max_points = random.pick<size_t>({0, 1, 10, 100, 1000})};
+    SeriesRequest query{.metric = "loss", .max_points = random.pick<size_t>({0, 1, 10, 100, 1000})};
     const bool by_time = random.one_in(2);
     if (by_time) {
-      query.axis = Axis::kTime;
+      query.axis = SeriesAxis::kTime;
       query.time_begin_ns = static_cast<int64_t>(begin) * 1000;
       query.time_last_ns = static_cast<int64_t>(last) * 1000 + 999;
     } else {
