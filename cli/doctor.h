@@ -28,8 +28,10 @@ void check_runtime_dir(Findings& findings);
 void check_system(Findings& findings);
 // The service's program, the running service and its version.
 void check_service(Findings& findings);
-// The folder that holds the runs.
+// The folder that holds the runs, and its locks.
 void check_root(const std::string& root, Findings& findings);
+// Whether the file system of a folder keeps two services from writing one store.
+void check_locks(const std::string& folder, Findings& findings);
 // One run: its store, its rings, what was kept aside of them.
 void check_run(const Context& context, const std::string& name, Findings& findings);
 

@@ -92,6 +92,7 @@ void check_run(const Context& context, const std::string& name, Findings& findin
     return;
   }
   findings.push_back({Health::kOk, "run", run->place.run_id + " in " + run->place.dir, ""});
+  check_locks(run->place.dir, findings);
   check_store(*run, findings);
   check_state(*run, findings);
   check_producers(*run->reader, findings);

@@ -1,6 +1,8 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/ioctl.h>
 #include <ringlog/version.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -16,6 +18,7 @@
 #include "client/launch.h"
 #include "client/runtime_dir.h"
 #include "shm/posix.h"
+#include "store/file_system.h"
 
 namespace ringlog::cli {
 
@@ -138,6 +141,31 @@ void check_service(Findings& findings) {
                       "ringlog service stop; the next run starts the installed one"});
 }
 
+void check_locks(const std::string& folder, Findings& findings) {
+  const std::string check = "its locks";
+  const auto file = shm::open_file(folder, O_RDONLY | O_DIRECTORY);
+  if (!file) {
+    findings.push_back({Health::kFail, check, file.error().message, "look at its mode and mount"});
+    return;
+  }
+  const store::FileSystem system = store::file_system_of(file->get());
+  const std::string where = fmt::format("{} (file system {})", folder, system.type);
+  // A shared lock, which disturbs nobody; one that somebody else holds shows that locks work.
+  if (::flock(file->get(), LOCK_SH | LOCK_NB) != 0 && errno != EWOULDBLOCK) {
+    findings.push_back({Health::kFail, check, shm::errno_error(where + " has none: flock").message,
+                        "mount it with locks, or set RINGLOG_DIR to a folder elsewhere"});
+    return;
+  }
+  if (system.is_shared) {
+    findings.push_back({Health::kWarn, check,
+                        where + ": they may not reach other machines or mounts; a file WRITER in a "
+                                "store says who writes it",
+                        "one machine for one run, or set RINGLOG_DIR to a local disk"});
+    return;
+  }
+  findings.push_back({Health::kOk, check, where + " keeps them", ""});
+}
+
 void check_root(const std::string& root, Findings& findings) {
   std::error_code error;
   fs::path part = root;
@@ -160,11 +188,12 @@ void check_root(const std::string& root, Findings& findings) {
                   free ? format_bytes(*free) : "unknown");
   if (!free || *free >= kDiskWanted) {
     findings.push_back({Health::kOk, check, text, ""});
-    return;
+  } else {
+    findings.push_back({Health::kWarn, check, text,
+                        "make room; when the disk is full rows wait in shared memory and are then "
+                        "dropped, counted"});
   }
-  findings.push_back({Health::kWarn, check, text,
-                      "make room; when the disk is full rows wait in shared memory and are then "
-                      "dropped, counted"});
+  check_locks(part.string(), findings);
 }
 
 }  // namespace ringlog::cli

@@ -170,6 +170,13 @@ void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>
     run.notice = "the store of the run was damaged and has been repaired; `ringlog doctor " +
                  run.info.run_id + "` says what was lost";
   }
+  if (const std::string& weakness = (*opened)->store->lock_weakness(); !weakness.empty()) {
+    const std::string notice = weakness +
+                               ", so a file in its store says who writes the run; let "
+                               "only one machine do so";
+    spdlog::warn("run {} in {}: {}", run.info.run_id, dir, notice);
+    run.notice += (run.notice.empty() ? "the run: " : "; ") + notice;
+  }
   run.stream = make_stream(run, **opened);
   run.state = State::kOpen;
   parts_.drain.post([&drain = parts_.drain, stream = run.stream] { drain.add(stream); });

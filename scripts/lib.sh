@@ -19,8 +19,8 @@ if ! mkdir -p "${CCACHE_DIR:-$HOME/.cache/ccache}" 2>/dev/null; then
 fi
 
 packages_build=(
-  build-essential ca-certificates capnproto ccache cmake git libblosc-dev libboost-dev libcapnp-dev
-  libcli11-dev libcurl4-openssl-dev libfmt-dev libgmock-dev libgtest-dev libisal-dev
+  bindfs build-essential ca-certificates capnproto ccache cmake git libblosc-dev libboost-dev
+  libcapnp-dev libcli11-dev libcurl4-openssl-dev libfmt-dev libgmock-dev libgtest-dev libisal-dev
   libleveldb-dev libprotobuf-dev libspdlog-dev libtomlplusplus-dev libzstd-dev ninja-build
   nlohmann-json3-dev pkg-config protobuf-compiler python3 zlib1g-dev)
 packages_check=(clang clang-format clang-tidy libclang-rt-dev)

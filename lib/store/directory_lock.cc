@@ -1,5 +1,6 @@
 #include "store/directory_lock.h"
 
+#include "store/file_system.h"
 #include "store/limits.h"
 
 #include <fcntl.h>
@@ -57,15 +58,39 @@ std::string holder_of(int fd) {
   return {};
 }
 
-// False when somebody else has it for longer than a process needs to die.
-bool lock_soon(int fd) {
+// Done: we have it.  kIo: somebody else has it for longer than a process needs to die, or there are
+// no locks here.
+Status lock_soon(int fd, const std::string& dir) {
   constexpr int kPauseMs = 5;
   for (int waited_ms = 0;; waited_ms += kPauseMs) {
-    // A file system without flock still has LevelDB's lock.
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return true;
-    if (waited_ms >= kLockWaitMs) return false;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return Done{};
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) {
+      return Error{Code::kIo, dir + ": its file system (" + file_system_of(fd).type +
+                                  ") has no locks, flock: " + std::strerror(errno) +
+                                  "; two services could write at once, so it is not used. Mount "
+                                  "it with locks, or set RINGLOG_DIR to a folder elsewhere"};
+    }
+    if (waited_ms >= kLockWaitMs) {
+      return Error{Code::kIo, dir + ": another service writes this run" + holder_of(fd)};
+    }
     poll(nullptr, 0, kPauseMs);
   }
+}
+
+// Whether the lock on `dir` that we have can be had once more: then it keeps nobody out.
+bool is_granted_twice(const std::string& dir) {
+  const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool is_granted = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+  if (fd >= 0) close(fd);
+  return is_granted;
+}
+
+std::string weakness_of(int fd, const std::string& dir) {
+  const FileSystem found = file_system_of(fd);
+  if (is_granted_twice(dir)) return "its file system (" + found.type + ") grants a lock twice";
+  if (!found.is_shared) return {};
+  return "its file system (" + found.type + ") may not show locks to other machines or mounts";
 }
 
 }  // namespace
@@ -76,14 +101,19 @@ Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& di
   }
   const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return errno_error(dir);
-  if (!lock_soon(fd)) {
-    Error error{Code::kIo, dir + ": another service writes this run" + holder_of(fd)};
-    close(fd);
-    return error;
-  }
-  return std::unique_ptr<DirectoryLock>(new DirectoryLock(fd));
+  std::unique_ptr<DirectoryLock> lock(new DirectoryLock(fd));
+  if (Status locked = lock_soon(fd, dir); !locked) return locked.take_error();
+  lock->weakness_ = weakness_of(fd, dir);
+  if (lock->weakness_.empty()) return lock;
+  auto claim = WriterClaim::take(dir);
+  if (!claim) return claim.take_error();
+  lock->claim_ = *std::move(claim);
+  return lock;
 }
 
-DirectoryLock::~DirectoryLock() { close(fd_); }
+DirectoryLock::~DirectoryLock() {
+  claim_.reset();  // before somebody else can have the lock
+  close(fd_);
+}
 
 }  // namespace ringlog::store

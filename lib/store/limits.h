@@ -12,6 +12,12 @@ inline constexpr uint32_t kFormatVersion = 1;
 // How long a run that another process holds is waited for: a service that was killed lets go of its
 // descriptors one by one, and its successor may be quicker.  Milliseconds.
 inline constexpr int kLockWaitMs = 200;
+// Where locks may not reach everybody, the writer of a store says so in a file: how often at most
+// while it writes, and after which silence a machine that cannot be asked is taken for dead.
+// Network file systems show a change of another machine after a few seconds, so the second is
+// several of the first.  Milliseconds.
+inline constexpr int64_t kClaimRenewMs = 5'000;
+inline constexpr int64_t kClaimFreeMs = 30'000;
 
 // Rows of one chunk.  4096 cells are 32 KiB, what one Blosc block and one core's first cache hold.
 inline constexpr size_t kChunkRowsMax = 4096;
@@ -72,6 +78,7 @@ inline constexpr size_t kTidyBytesMax = size_t{64} << 20;
 // milliseconds, so this many mean that something else is wrong.
 inline constexpr int kSnapshotTriesMax = 50;
 
+static_assert(kClaimFreeMs >= 6 * kClaimRenewMs);
 static_assert(kChunkRowsDirect * 2 == kChunkRowsMax);
 static_assert(kChunkRowsMax <= kReadRowsMax);
 static_assert(kChunkBytesDirect <= kChunkBytesMax);

@@ -107,7 +107,7 @@ struct Store::Impl {
   const std::string dir;
   const std::string store_dir;
   const StoreOptions options;
-  std::unique_ptr<DirectoryLock> directory_lock;
+  std::unique_ptr<DirectoryLock> directory_lock;  // renewed under write_mutex
   DurableEnv env;
 
   // Held shared while `db` is used, exclusively while it is replaced after a failure.
@@ -177,6 +177,10 @@ Result<std::string> Store::Impl::get(const std::string& key) const {
 }
 
 Status Store::Impl::write_batch(leveldb::WriteBatch& batch, bool sync) {
+  {
+    const std::lock_guard lock(write_mutex);
+    if (Status renewed = directory_lock->renew(); !renewed) return renewed.take_error().in("store");
+  }
   if (Status opened = ensure_open(); !opened) return opened;
   const std::shared_lock db_lock(db_mutex);
   const std::lock_guard lock(write_mutex);
@@ -305,6 +309,8 @@ std::vector<std::string> Store::repaired() const {
 }
 
 const std::string& Store::dir() const { return impl_->dir; }
+
+const std::string& Store::lock_weakness() const { return impl_->directory_lock->weakness(); }
 
 Status Store::write(const Commit& commit, bool sync) {
   if (!impl_->failed.empty()) {

@@ -64,14 +64,16 @@ class Store {
   // What a repair at open had to give up, a line each; empty: nothing was repaired.
   std::vector<std::string> repaired() const;
   const std::string& dir() const;  // the run's directory
+  // Why the lock of the store may not keep other machines out, a clause for people; empty: it does.
+  // Such a store is also claimed by a file; see writer_claim.h.
+  const std::string& lock_weakness() const;
 
   // Stores a commit whole or not at all; with `sync` it also survives a power cut.
   //   kInvalidArgument  rows of an unknown key set, of another shape than it, or a value above
   //                     kValueBytesMax; the commit can never be stored
-  //   kIo, kCorrupt     LevelDB could not write.  Write the same commit again, unchanged, before
-  //   any
-  //                     other: if it had reached the disk after all, that is noticed and it is not
-  //                     stored twice.
+  //   kIo, kCorrupt     LevelDB could not write, or another service claimed the store.  Write the
+  //                     same commit again, unchanged, before any other: if it had reached the disk
+  //                     after all, that is noticed and it is not stored twice.
   // Blocks for the compression and the write; with `sync` for the disk.
   Status write(const Commit& commit, bool sync);
   // Everything written so far survives a power cut.  kIo as write(); try again.
