@@ -293,13 +293,15 @@ void count_syscalls(const std::string& folder, double seconds, Figures& figures)
   traced.load(found);
   std::ifstream file(trace);
   bool is_steady = false;
+  bool was_steady = false;
   uint64_t calls = 0;
   for (std::string line; std::getline(file, line);) {
     if (line.find(kEnd) != line.npos) is_steady = false;
     // Signals and unfinished lines are not calls.
     if (is_steady && line.find('(') != line.npos) ++calls;
-    if (line.find(kBegin) != line.npos) is_steady = true;
+    if (line.find(kBegin) != line.npos) is_steady = was_steady = true;
   }
+  if (!was_steady || is_steady) fail("the trace does not hold both marks");
   figures.set("syscalls_per_million_rows", static_cast<double>(calls) * 1e6 / traced.get("rows"));
 }
 

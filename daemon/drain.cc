@@ -32,10 +32,14 @@ bool Drain::run_posted() {
 
 void Drain::turn() {
   const int64_t now = clock_.monotonic_ms();
+  double peak = 0;
+  const int64_t start_ns = shm::monotonic_ns();
   for (const auto& stream : streams_) {
     stream->intake.turn(scratch_);
+    peak = std::max(peak, stream->intake.peak());
     if (auto batch = stream->intake.take_due(now)) submit_(stream, std::move(batch));
   }
+  pace_.saw(peak, start_ns);
 }
 
 bool Drain::is_pressed() const {
@@ -43,11 +47,23 @@ bool Drain::is_pressed() const {
                      [](const auto& stream) { return stream->intake.is_pressed(); });
 }
 
-int64_t Drain::sleep_ms() const {
+// The sleep is announced before the last look, so whoever commits and rings after that look finds
+// us asleep; what was committed before it is drained by it.
+void Drain::announce_sleep() {
+  for (const auto& stream : streams_) stream->intake.set_wake_part(pace_.wake_part());
+  shm::announce_sleep(page_);
+}
+
+// Until a ring may be filling up or a batch is due.
+std::chrono::nanoseconds Drain::sleep_time() const {
   int64_t due = std::numeric_limits<int64_t>::max();
   for (const auto& stream : streams_) due = std::min(due, stream->intake.due_ms());
-  if (due == std::numeric_limits<int64_t>::max()) return shm::kServiceSleepMaxMs;
-  return std::clamp<int64_t>(due - clock_.monotonic_ms(), 0, shm::kServiceSleepMaxMs);
+  int64_t sleep_ms = shm::kServiceSleepMaxMs;
+  if (due != std::numeric_limits<int64_t>::max()) {
+    sleep_ms = std::clamp<int64_t>(due - clock_.monotonic_ms(), 0, shm::kServiceSleepMaxMs);
+  }
+  return std::min<std::chrono::nanoseconds>(std::chrono::milliseconds(sleep_ms),
+                                            std::chrono::nanoseconds(pace_.rest_ns()));
 }
 
 void Drain::run() {
@@ -56,16 +72,14 @@ void Drain::run() {
     run_posted();
     turn();
     if (is_pressed()) continue;
-    // The sleep is announced before the last look, so whoever commits and rings after that look
-    // finds us asleep; what was committed before it is drained by it.
-    shm::announce_sleep(page_);
+    announce_sleep();
     const bool was_posted = run_posted();
     turn();
-    const int64_t timeout_ms = sleep_ms();
-    if (was_posted || is_pressed() || timeout_ms == 0) {
+    const std::chrono::nanoseconds sleep = sleep_time();
+    if (was_posted || is_pressed() || sleep.count() == 0) {
       shm::cancel_sleep(page_);
     } else {
-      shm::sleep_on_doorbell(page_, std::chrono::milliseconds(timeout_ms));
+      shm::sleep_on_doorbell(page_, sleep);
     }
   }
 }

@@ -2,17 +2,21 @@
 // Drain: the thread that reads all rings.
 //
 // Looks at every ring in turn, a bounded part of each; sleeps on the doorbell, at most 50 ms, when
-// there is nothing to do.  Its heartbeat in the doorbell page tells clients that the service lives.
+// there is nothing to do, and no longer than its rings have room for at their pace (pace.h).  Its
+// heartbeat in the doorbell page tells clients that the service lives.
 //
 // post(), stop() from any thread; everything else on the drain thread.
 
 #include "daemon/clock.h"
 #include "daemon/intake.h"
+#include "daemon/pace.h"
 #include "daemon/stream.h"
 #include "daemon/writer.h"
+#include "shm/posix.h"
 #include "shm/segment.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,7 +27,8 @@ namespace ringlog::service {
 
 class Drain {
  public:
-  Drain(shm::DoorbellPage& page, const Clock& clock) : page_(page), clock_(clock) {}
+  Drain(shm::DoorbellPage& page, const Clock& clock)
+      : page_(page), clock_(clock), pace_(shm::monotonic_ns()) {}
   Drain(const Drain&) = delete;
   Drain& operator=(const Drain&) = delete;
 
@@ -46,7 +51,8 @@ class Drain {
   bool run_posted();
   void turn();
   bool is_pressed() const;
-  int64_t sleep_ms() const;
+  void announce_sleep();
+  std::chrono::nanoseconds sleep_time() const;
 
   shm::DoorbellPage& page_;
   const Clock& clock_;
@@ -59,6 +65,7 @@ class Drain {
   // Drain thread.
   std::vector<std::shared_ptr<Stream>> streams_;
   Scratch scratch_;
+  Pace pace_;
 };
 
 }  // namespace ringlog::service

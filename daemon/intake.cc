@@ -121,11 +121,14 @@ bool Intake::is_blocked() const { return batch_->bytes >= kBatchBytesMax; }
 
 uint64_t Intake::turn(Scratch& scratch) {
   uint64_t drained = 0;
+  peak_ = 0;
   for (const auto& port : ports_) {
     if (port->segment->is_broken()) poison_broken(port);
     for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
       if (!port->state.rings[ring].poisoned.empty() || is_blocked()) continue;
-      if (port->readers[ring].backlog() > 0) {
+      if (const uint64_t backlog = port->readers[ring].backlog(); backlog > 0) {
+        const auto capacity = static_cast<double>(port->readers[ring].capacity());
+        peak_ = std::max(peak_, static_cast<double>(backlog) / capacity);
         drained += drain_ring(port, ring, scratch);
       } else if (port->readers[ring].position() < port->targets[ring]) {
         poison_shrunk(port, ring);
@@ -135,6 +138,19 @@ uint64_t Intake::turn(Scratch& scratch) {
   }
   advance_barriers();
   return drained;
+}
+
+void Intake::set_wake_part(uint64_t part) {
+  for (const auto& port : ports_) {
+    for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
+      shm::RingReader& reader = port->readers[ring];
+      if (port->state.rings[ring].poisoned.empty()) {
+        reader.wake_ahead(reader.capacity() / part);
+      } else {
+        reader.wake_never();
+      }
+    }
+  }
 }
 
 uint64_t Intake::drain_ring(const std::shared_ptr<Port>& port, uint32_t ring, Scratch& scratch) {

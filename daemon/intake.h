@@ -72,6 +72,10 @@ class Intake {
   // The batch is in the store.
   void confirm(std::unique_ptr<Batch> batch);
 
+  // How full the fullest ring was that the last turn found, as a part of its room.
+  double peak() const { return peak_; }
+  // Before the drain thread sleeps: from which part of a ring on its producer is to ring.
+  void set_wake_part(uint64_t part);
   // A ring is filled so far that the producer would soon wait.
   bool is_pressed() const;
   // When take_due() will have something, without new records; INT64_MAX: not at all.
@@ -121,6 +125,7 @@ class Intake {
   uint64_t in_flight_ = 0;  // serial of the batch with the store thread; 0: none
   uint64_t confirmed_ = 0;  // serial of the last stored batch
   bool was_refusal_logged_ = false;
+  double peak_ = 0;
 };
 
 }  // namespace ringlog::service

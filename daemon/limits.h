@@ -10,6 +10,17 @@ namespace ringlog::service {
 
 // Bytes drained from one ring before the next ring has its turn: 64 rings wait 3 ms at most.
 inline constexpr uint64_t kTurnBytes = 256 * 1024;
+// The drain thread rests while the fastest ring fills this part (1/4): few wake-ups, and room for a
+// look that comes late.
+inline constexpr double kRestPart = 0.25;
+// Shorter rests cost more in wake-ups than they save in room.
+inline constexpr int64_t kRestNsMin = 200'000;
+// A ring that would fill kRestPart in this time or longer crosses no mark between two looks.
+inline constexpr int64_t kRestNsMax = 4 * shm::kServiceSleepMaxMs * 1'000'000;
+// A producer rings when this part of its ring was not read (1/2): it is faster than it was.  After
+// a calm time it rings at the first mark.
+inline constexpr uint64_t kWakePartBusy = 2;
+inline constexpr uint64_t kWakePartCalm = shm::kMarksPerRing;
 // Age at which a batch is committed: what a reader of a live run lags behind.
 inline constexpr int64_t kBatchAgeMs = 50;
 // A batch is also committed when one ring has this part of its room in it (1/2), so that the store

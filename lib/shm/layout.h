@@ -39,7 +39,7 @@ static_assert(std::atomic<uint32_t>::is_always_lock_free);
 inline constexpr uint64_t kSegmentMagic = 0x01676f6c676e6972;
 // Other majors are refused.  A higher minor only adds what an older reader may ignore.
 inline constexpr uint16_t kLayoutMajor = 1;
-inline constexpr uint16_t kLayoutMinor = 0;
+inline constexpr uint16_t kLayoutMinor = 1;
 
 struct RingGeometry {
   uint64_t data_offset;  // from the start of the file, page aligned
@@ -112,6 +112,8 @@ static_assert(sizeof(ProducerWords) == 16);
 struct alignas(kLineSize) RingConsumer {
   std::atomic<uint64_t> head;  // ORDER head: bytes given back to the producer
   std::atomic<uint32_t> room;  // futex word, changes whenever a waiting producer should look again
+  // ORDER doorbell: a mark below this position does not ring; 0 in layout 1.0, where each mark does
+  std::atomic<uint64_t> wake_at;
 };
 static_assert(sizeof(RingConsumer) == kLineSize);
 

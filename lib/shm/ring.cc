@@ -31,7 +31,7 @@ bool RingWriter::refresh_head(uint32_t bytes) {
 void RingWriter::cross_mark() {
   const uint64_t step = capacity_ / kMarksPerRing;
   next_mark_ = (position_ / step + 1) * step;
-  ring_doorbell(doorbell_);
+  ring_doorbell_at(doorbell_, position_, consumer_);
 }
 
 std::byte* RingWriter::wait_reserve(uint32_t bytes, std::chrono::nanoseconds timeout) {

@@ -7,8 +7,10 @@
 // (poisoned).
 //
 // One instance per ring.  poll() belongs to the drain thread; give_back() may be called by another
-// thread (the store's), because it touches only the head words.
+// thread (the store's), because it touches only the head words.  wake_ahead() and wake_never() go
+// with poll(), before announce_sleep() (doorbell.h).
 
+#include "shm/doorbell.h"
 #include "shm/layout.h"
 #include "shm/ring.h"
 
@@ -48,6 +50,11 @@ class RingReader {
 
   // Goes back to the end of a record of the last poll(): what was behind it is polled again.
   void rewind(uint64_t position) { position_ = position; }
+
+  // The producer need not ring before `ahead` bytes lie in the ring that were not polled yet.
+  void wake_ahead(uint64_t ahead) { wake_at(consumer_, position_ + ahead); }
+  // It need not ring at all: nobody reads this ring any more.
+  void wake_never() { wake_at(consumer_, UINT64_MAX); }
 
   // Gives everything before `position` back to the producer and wakes it if it waits.
   void give_back(uint64_t position);

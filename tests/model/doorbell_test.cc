@@ -4,7 +4,8 @@
 // backlog(), announce_sleep(), sleep_on_doorbell(), cancel_sleep() and ring_doorbell() run as they
 // stand in lib/shm (production.h); one step is one access to tail or asleep, one fence or one futex
 // call.  The service's loop is the drain thread's: drain, announce, drain again, sleep.  Here it
-// sleeps without the 50 ms at which it wakes by itself, so that a lost wake-up is the end.
+// sleeps without the 50 ms at which it wakes by itself, so that a lost wake-up is the end.  Before
+// each sleep it asks to be woken from the next mark on, after a sleep in which it asked for none.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -43,6 +44,8 @@ void set_up() {
     model::name(&g->rings[i].producer.tail, "tail " + std::to_string(i));
     model::ignore(&g->rings[i].producer.in_use);
     model::ignore(&g->rings[i].consumer.head);
+    model::name(&g->rings[i].consumer.wake_at, "wake_at " + std::to_string(i));
+    g->rings[i].consumer.wake_at.store(kCapacity);
   }
   model::name(&g->doorbell.asleep, "asleep");
 }
@@ -60,6 +63,13 @@ model::Thread producer(size_t ring, int count, uint32_t bytes) {
           }};
 }
 
+RingReader reader(size_t ring, uint64_t position) {
+  return {0, {0, kCapacity}, g->rings[ring].producer, g->rings[ring].consumer, position};
+}
+
+// From the first mark behind `position` on.
+void ask_for_wake(size_t ring, uint64_t position) { reader(ring, position).wake_ahead(kLarge); }
+
 // The drain thread (Drain::run() in daemon/drain.cc), until it has seen `goals[i]` bytes of ring i.
 class Service {
  public:
@@ -69,6 +79,7 @@ class Service {
     while (!is_done()) {
       turn();
       if (is_done()) return;
+      for (size_t i = 0; i < 2; ++i) ask_for_wake(i, positions_[i]);
       announce_sleep(g->doorbell);
       turn();
       if (is_done()) {
@@ -84,10 +95,9 @@ class Service {
   void turn() {
     for (size_t i = 0; i < 2; ++i) {
       if (goals_[i] == 0) continue;
-      Ring& ring = g->rings[i];
-      const RingReader reader(0, {0, kCapacity}, ring.producer, ring.consumer, positions_[i]);
+      if (reader(i, positions_[i]).backlog() == 0) continue;
       // poll()'s load of tail; its records are not looked at here.
-      if (reader.backlog() != 0) positions_[i] = ring.producer.tail.load(std::memory_order_acquire);
+      positions_[i] = g->rings[i].producer.tail.load(std::memory_order_acquire);
     }
   }
 
@@ -178,6 +188,7 @@ TEST(DoorbellMutant, ServiceSleepsWithoutALastLook) {
   Program program = one_producer(1, kLarge);
   program.threads[kService].body = [] {
     while (g->rings[0].producer.tail.load(std::memory_order_acquire) == 0) {
+      ask_for_wake(0, 0);
       announce_sleep(g->doorbell);
       sleep_on_doorbell(g->doorbell, std::chrono::milliseconds(kServiceSleepMaxMs));
     }
@@ -189,11 +200,35 @@ TEST(DoorbellMutant, ServiceLooksBeforeItAnnounces) {
   Program program = one_producer(1, kLarge);
   program.threads[kService].body = [] {
     while (g->rings[0].producer.tail.load(std::memory_order_acquire) == 0) {
-      RingReader reader(0, {0, kCapacity}, g->rings[0].producer, g->rings[0].consumer, 0);
-      if (reader.backlog() != 0) continue;
+      if (reader(0, 0).backlog() != 0) continue;
+      ask_for_wake(0, 0);
       announce_sleep(g->doorbell);
       sleep_on_doorbell(g->doorbell, std::chrono::milliseconds(kServiceSleepMaxMs));
     }
+  };
+  EXPECT_EQ(explore(program).violation, "waits for ever: service");
+}
+
+TEST(DoorbellMutant, ServiceSaysAfterItsLastLookFromWhereOnItIsToBeWoken) {
+  Program program = one_producer(1, kLarge);
+  program.threads[kService].body = [] {
+    while (reader(0, 0).backlog() == 0) {
+      announce_sleep(g->doorbell);
+      if (reader(0, 0).backlog() != 0) continue;
+      ask_for_wake(0, 0);
+      sleep_on_doorbell(g->doorbell, std::chrono::milliseconds(kServiceSleepMaxMs));
+    }
+  };
+  EXPECT_EQ(explore(program).violation, "waits for ever: service");
+}
+
+TEST(DoorbellMutant, ServiceAsksForAMarkThatDoesNotCome) {
+  Program program = one_producer(1, kLarge);
+  program.mutate = [](size_t thread, Operation& operation) {
+    return thread == kService && operation.kind == Kind::kStore &&
+                   operation.address == &g->rings[0].consumer.wake_at
+               ? Fate::kDrop
+               : Fate::kKeep;
   };
   EXPECT_EQ(explore(program).violation, "waits for ever: service");
 }

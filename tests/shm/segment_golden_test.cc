@@ -28,7 +28,10 @@ using ::testing::ElementsAre;
 
 constexpr size_t kControlSize = 9 * kPageSize;  // header, four pages of words, four of slots
 
-std::string golden_path() { return test::source_dir() / "tests/shm/golden/segment_v1.bin"; }
+// One file for each minor version there has been; an older one is never written anew.
+std::string golden_path(uint16_t minor) {
+  return test::source_dir() / ("tests/shm/golden/segment_v1." + std::to_string(minor) + ".bin");
+}
 
 // A segment with something in every part of it, the same each time.
 Fd make_example() {
@@ -68,6 +71,7 @@ void use_example(const Fd& fd) {
   writer.count_drop();
   service->ring_consumer(0).head.store(24);
   service->ring_consumer(0).room.store(2);
+  service->ring_consumer(0).wake_at.store(4096);
   service->service().epoch.store(9);
   service->service().stored_rows.store(1);
   Slot& slot = client->slots()[7];
@@ -90,14 +94,14 @@ std::string golden_part(const Fd& fd) {
   return bytes;
 }
 
-std::string read_golden() {
-  std::ifstream file(golden_path(), std::ios::binary);
+std::string read_golden(uint16_t minor) {
+  std::ifstream file(golden_path(minor), std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 // A file as large as the golden segment was, with the golden bytes in their places.
-Fd open_golden() {
-  const std::string bytes = read_golden();
+Fd open_golden(uint16_t minor) {
+  const std::string bytes = read_golden(minor);
   SegmentHeader header;
   EXPECT_GE(bytes.size(), kControlSize + kPageSize);
   std::memcpy(&header, bytes.data(), sizeof header);
@@ -115,18 +119,24 @@ TEST(GoldenSegment, IsWrittenAsItWas) {
   use_example(example);
   const std::string bytes = golden_part(example);
   if (test::updates_golden()) {
-    std::ofstream(golden_path(), std::ios::binary) << bytes;
+    std::ofstream(golden_path(kLayoutMinor), std::ios::binary) << bytes;
   }
-  const std::string golden = read_golden();
+  const std::string golden = read_golden(kLayoutMinor);
   ASSERT_EQ(bytes.size(), golden.size());
   for (size_t at = 0; at < bytes.size(); ++at) {
     ASSERT_EQ(bytes[at], golden[at]) << "byte " << at << ": the layout changed";
   }
 }
 
-TEST(GoldenSegment, IsReadAsItWas) {
-  auto service = ServiceSegment::map(open_golden(), "golden");
+class GoldenSegmentOfMinor : public testing::TestWithParam<uint16_t> {};
+
+INSTANTIATE_TEST_SUITE_P(EachThereWas, GoldenSegmentOfMinor,
+                         testing::Range(uint16_t{0}, uint16_t{kLayoutMinor + 1}));
+
+TEST_P(GoldenSegmentOfMinor, IsReadAsItWas) {
+  auto service = ServiceSegment::map(open_golden(GetParam()), "golden");
   ASSERT_THAT(service, IsOk());
+  ASSERT_EQ((*service)->header().layout_minor, GetParam());
   const ServiceSegment& segment = **service;
   EXPECT_EQ(header_text(segment.header().run_id), "golden-run");
   EXPECT_EQ(header_text(segment.header().root), "/var/lib/ringlog");
@@ -138,6 +148,7 @@ TEST(GoldenSegment, IsReadAsItWas) {
   EXPECT_EQ(segment.ring_producer(0).dropped_rows.load(), 1u);
   EXPECT_EQ(segment.ring_producer(0).attempted_rows.load(), 3u);
   EXPECT_EQ(segment.service().epoch.load(), 9u);
+  EXPECT_EQ(segment.ring_consumer(0).wake_at.load(), GetParam() == 0 ? 0u : 4096u);
 
   RingReader reader(segment.fd(), segment.header().rings[0], segment.ring_producer(0),
                     segment.ring_consumer(0), segment.ring_consumer(0).head.load());
@@ -158,7 +169,7 @@ TEST(GoldenSegment, IsReadAsItWas) {
 }
 
 TEST(GoldenSegment, OfANewerMajorIsRefusedAndOfANewerMinorIsRead) {
-  const Fd fd = open_golden();
+  const Fd fd = open_golden(kLayoutMinor);
   const uint16_t newer = kLayoutMajor + 1;
   ASSERT_EQ(::pwrite(fd.get(), &newer, 2, offsetof(SegmentHeader, layout_minor)), 2);
   EXPECT_THAT(ServiceSegment::map(std::move(*duplicate(fd.get())), "golden"), IsOk());
