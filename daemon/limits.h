@@ -2,6 +2,7 @@
 // Every limit of the service, with its unit and its reason, and how they relate.
 
 #include "shm/limits.h"
+#include "store/limits.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -29,6 +30,11 @@ inline constexpr uint64_t kBatchRingPart = 2;
 // Bytes of rows and records that one run keeps in memory while the store is busy.  Rings bound what
 // comes from them; this bounds blobs, whose ring records are small.
 inline constexpr size_t kBatchBytesMax = size_t{64} << 20;
+// What a run that logs faster than it can be stored takes of the service's memory: the batch being
+// filled, the one being stored, rows that wait to be merged, LevelDB's buffers and cache, and what
+// the allocator makes of them.  Table files that are mapped for a compaction come on top; they are
+// the kernel's cache and given back when it wants them.  tests/e2e/memory_test.py holds it.
+inline constexpr size_t kRunMemoryMax = size_t{256} << 20;
 // Time between two fsyncs of a run that is written to: what a power cut may cost.
 inline constexpr int64_t kSyncIntervalMs = 1000;
 // Time between two tries of a write that failed: a full disk is emptied by people.
@@ -90,5 +96,7 @@ inline constexpr int64_t kSinkRetryMaxMs = 60'000;
 
 static_assert(kTurnBytes >= shm::kRecordSizeMax, "RingReader::poll() asks for a whole record");
 static_assert(kBatchBytesMax >= shm::kBlobSizeMax);
+static_assert(kRunMemoryMax >=
+              2 * kBatchBytesMax + store::kOpenBytesMax + 2 * store::kWriteBufferBytes);
 
 }  // namespace ringlog::service
