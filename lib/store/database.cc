@@ -205,6 +205,8 @@ std::vector<std::string> damaged_tables(leveldb::DB& db, leveldb::Env& env,
   return damaged;
 }
 
+bool has_tables(leveldb::DB& db) { return !live_tables(db).empty(); }
+
 bool has_format(leveldb::DB& db) {
   std::string version;
   return !read_format(db, version).IsNotFound();

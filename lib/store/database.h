@@ -53,6 +53,9 @@ Result<Database> open_database(const std::string& dir, const DatabaseWish& wish)
 //   kNotFound  none, and no data: the run is just being created
 Status check_format(leveldb::DB& db, const std::string& dir);
 
+// False when all there is stands in the log.
+bool has_tables(leveldb::DB& db);
+
 // False when the database says nothing about its format.
 bool has_format(leveldb::DB& db);
 

@@ -101,6 +101,8 @@ struct Store::Impl {
   Status write_again(const Commit& commit, bool sync);
   void succeeded();
   void rejected();
+  enum class Compacted { kNothing, kIntoFirstTable, kAll };
+  Compacted compact() const;
   Result<std::string> get(const std::string& key) const;
   std::string where() const { return "store " + store_dir; }
 
@@ -355,17 +357,31 @@ Status Store::close_chunks(uint32_t producer) {
   return write(commit, /*sync=*/false);
 }
 
+// What is only in the log becomes one table as it is, with all that was deleted and overwritten, on
+// a level that compactions leave alone.  Only a younger table that reaches around it makes LevelDB
+// merge it: here that of two deletions, of keys that never exist, before the first one and behind
+// the last one.
 void Store::tidy() {
-  const std::shared_lock lock(impl_->db_mutex);
-  if (impl_->db == nullptr || impl_->is_broken.load()) return;
+  if (impl_->compact() != Impl::Compacted::kIntoFirstTable) return;
+  leveldb::WriteBatch around;
+  around.Delete(std::string(1, '\0'));
+  around.Delete(std::string(1, static_cast<char>(0xFF)));
+  if (impl_->write_batch(around, /*sync=*/false)) impl_->compact();
+}
+
+Store::Impl::Compacted Store::Impl::compact() const {
+  const std::shared_lock lock(db_mutex);
+  if (db == nullptr || is_broken.load()) return Compacted::kNothing;
+  const bool is_first_table = !has_tables(*db);
   const std::string end(1, static_cast<char>(0xFF));  // behind all keys
   const leveldb::Range all("", end);
   uint64_t size = 0;
-  impl_->db->GetApproximateSizes(&all, 1, &size);
+  db->GetApproximateSizes(&all, 1, &size);
   // An empty range compacts nothing, but waits for what is being compacted.
   const leveldb::Slice nothing(end);
   const bool is_small = size <= kTidyBytesMax;
-  impl_->db->CompactRange(is_small ? nullptr : &nothing, is_small ? nullptr : &nothing);
+  db->CompactRange(is_small ? nullptr : &nothing, is_small ? nullptr : &nothing);
+  return is_first_table ? Compacted::kIntoFirstTable : Compacted::kAll;
 }
 
 Result<std::optional<RunMeta>> Store::meta() const {

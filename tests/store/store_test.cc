@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "store/limits.h"
@@ -84,6 +85,41 @@ TEST(Store, MergesTheRowsOfASlowLoggerIntoFewChunks) {
   EXPECT_GE(chunk_rows_max(*reader), kChunkRowsMax);
   // Each row was written at most four times: alone, in a small merge, in the full chunk.
   EXPECT_LE(store->counters().rows_merged, 3 * store->counters().rows);
+}
+
+// Bytes of the store's files of one sort.
+size_t size_of_files(const std::string& dir, const std::string& suffix) {
+  size_t size = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(dir + "/store")) {
+    if (entry.path().extension() == suffix) size += entry.file_size();
+  }
+  return size;
+}
+
+TEST(Store, ATidiedStoreHoldsEachRowOnce) {
+  const test::TempDir dir;
+  auto store = open_store(dir.path());
+  const auto log_slowly = [&](uint64_t seq, uint64_t rows) {
+    for (uint64_t i = seq; i < seq + rows; ++i) {
+      ASSERT_THAT(store->write(loss_commit(i, 1), false), IsOk());
+    }
+    ASSERT_THAT(store->close_chunks(1), IsOk());
+    store->tidy();
+  };
+  log_slowly(0, 3000);
+  EXPECT_EQ(size_of_files(dir.path(), ".log"), 0u);
+  // With the small chunks and every state of the producer it is many times this.
+  const size_t tidy_size = size_of_files(dir.path(), ".ldb");
+  EXPECT_LE(tidy_size, 3000 * 10);
+  // Also when there is a table already, and in a store that was closed meanwhile.
+  log_slowly(3000, 3000);
+  EXPECT_LE(size_of_files(dir.path(), ".ldb"), 2 * 3000 * 10);
+  store.reset();
+  store = open_store(dir.path());
+  log_slowly(6000, 3000);
+  EXPECT_LE(size_of_files(dir.path(), ".ldb"), 3 * 3000 * 10);
+  store.reset();
+  EXPECT_EQ(read_all(*open_reader(dir.path())).size(), 9000u);
 }
 
 TEST(Store, WritesTheRowsOfAFastLoggerOnce) {
