@@ -69,10 +69,11 @@ Result<ChunkWriter::Part> ChunkWriter::write_chunk(const RowBlock& rows, size_t 
   return Part{lsn, static_cast<uint16_t>(chunk->pages.size()), end - begin, true};
 }
 
-Status ChunkWriter::write_full(const RowBlock& rows, size_t begin, size_t end, const KeySet& keys) {
+Status ChunkWriter::write_full(const RowBlock& rows, size_t begin, size_t end, const KeySet& keys,
+                               Effort effort) {
   while (begin < end) {
     const size_t next = chunk_end(rows, begin, end);
-    Result<Part> part = write_chunk(rows, begin, next, keys, Effort::kFull);
+    Result<Part> part = write_chunk(rows, begin, next, keys, effort);
     if (!part) return part.take_error();
     begin = next;
   }
@@ -92,7 +93,7 @@ Status ChunkWriter::add(const RowBlock& block, const KeySet& keys) {
   const bool large = is_large(block.rows(), block.raw_size());
   const auto found = open_.find(key);
   if (large && (found == open_.end() || found->second.pending() == 0)) {
-    return write_full(block, 0, block.rows(), keys);
+    return write_full(block, 0, block.rows(), keys, Effort::kFull);
   }
   Open& open = touch(key, block, keys);
   // Rows that go back would make a chunk that is not in order.
@@ -104,7 +105,8 @@ Status ChunkWriter::add(const RowBlock& block, const KeySet& keys) {
     written_.rows_merged += open.pending() - block.rows();
     for (const Part& part : open.parts) delete_part(part);
     open.parts.clear();
-    Status written = write_full(open.rows, open.done, open.rows.rows(), keys);
+    const Effort effort = large ? Effort::kFull : Effort::kBest;
+    Status written = write_full(open.rows, open.done, open.rows.rows(), keys, effort);
     open.done = open.rows.rows();
     return written;
   }
@@ -144,7 +146,7 @@ Status ChunkWriter::close(Open& open) {
   if (open.parts.size() > 1) {
     for (const Part& part : open.parts) delete_part(part);
     written_.rows_merged += open.pending();
-    written = write_full(open.rows, open.done, open.rows.rows(), *open.keys);
+    written = write_full(open.rows, open.done, open.rows.rows(), *open.keys, Effort::kBest);
   }
   open.parts.clear();
   open.done = open.rows.rows();

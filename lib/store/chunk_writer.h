@@ -85,7 +85,8 @@ class ChunkWriter {
   Open& touch(const Key& key, const RowBlock& block, const KeySet& keys);
   Result<Part> write_chunk(const RowBlock& rows, size_t begin, size_t end, const KeySet& keys,
                            Effort effort);
-  Status write_full(const RowBlock& rows, size_t begin, size_t end, const KeySet& keys);
+  Status write_full(const RowBlock& rows, size_t begin, size_t end, const KeySet& keys,
+                    Effort effort);
   Status add_part(Open& open, size_t new_rows);
   Status merge_small_parts(Open& open);
   Status close(Open& open);

@@ -61,6 +61,7 @@ ColumnStatistics constant_statistics(ColumnType type, uint64_t bits, uint32_t ro
 enum class Effort : uint8_t {
   kQuick,  // for cells that will be merged and compressed again soon: half the time, 6 % larger
   kFull,
+  kBest,  // for cells that came slowly: noise takes twice the time and becomes 5 % smaller
 };
 
 class ColumnEncoder {
