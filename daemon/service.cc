@@ -48,8 +48,8 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
                 drain_.post(
                     [stream = std::move(stream), box] { stream->intake.confirm(std::move(*box)); });
               }),
-      mux_(
-          {loop_, drain_, writer_, network_, large_, clock_, place.segments, epoch_of(*doorbell_)}),
+      mux_({loop_, drain_, writer_, network_, tidier_, large_, clock_, place.segments,
+            epoch_of(*doorbell_)}),
       server_(loop_, mux_, clock_,
               {.runtime_dir_fd = place.dir.get(),
                .runtime_dir = place.path,
@@ -92,6 +92,7 @@ void Service::stop() {
 
 void Service::run() {
   std::jthread network_thread = start_thread("network", [this] { network_.run(); });
+  std::jthread tidy_thread = start_thread("tidy", [this] { tidier_.run(); });
   std::jthread store_thread = start_thread("store", [this] { writer_.run(); });
   std::jthread drain_thread = start_thread("drain", [this] { drain_.run(); });
   loop_.run();
@@ -101,6 +102,8 @@ void Service::run() {
   drain_thread.join();
   writer_.stop();
   store_thread.join();
+  tidier_.stop();
+  tidy_thread.join();
   network_.stop();
   network_thread.join();
   spdlog::info("ringlogd pid {} ends", ::getpid());

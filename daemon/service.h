@@ -1,5 +1,5 @@
 #pragma once
-// Service: the object graph of ringlogd and its four threads.
+// Service: the object graph of ringlogd and its five threads.
 //
 //   auto service = Service::start(place, {});
 //   (*service)->run();   // until SIGTERM, a teardown or nothing to do
@@ -15,6 +15,7 @@
 #include "daemon/runtime_dir.h"
 #include "daemon/server.h"
 #include "daemon/stream_mux.h"
+#include "daemon/tidier.h"
 #include "daemon/writer.h"
 #include "shm/segment.h"
 
@@ -60,6 +61,7 @@ class Service {
   Network network_;
   Drain drain_;
   Writer writer_;
+  Tidier tidier_;
   StreamMux mux_;
   Server server_;
 };

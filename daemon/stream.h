@@ -4,9 +4,11 @@
 //   control   opens and closes it (stream_mux.h), lets producers join through `board`
 //   drain     `intake`: rings, handler, the batch being filled
 //   store     `store`, `writes`: what writer.h does
+//   tidy      `store`, when nobody logs any more (tidier.h)
 //   network   its senders (network.h) read the store
 //
-// Held by shared_ptr; the store is closed by the store thread when all others have let go.
+// Held by shared_ptr; the store thread gives the store away to be closed when all others have let
+// go.
 
 #include "daemon/intake.h"
 #include "daemon/run_board.h"

@@ -270,8 +270,8 @@ void StreamMux::start_closing(const std::string& dir, bool is_idle) {
     parts_.drain.remove(stream);
     parts_.network.remove(stream, [this, dir, stream] {
       parts_.writer.post([this, dir, stream] {
-        parts_.writer.close(*stream);
-        parts_.loop.post([this, dir] { on_closed(dir); });
+        parts_.tidier.close(parts_.writer.release(*stream),
+                            [this, dir] { parts_.loop.post([this, dir] { on_closed(dir); }); });
       });
     });
   });

@@ -17,6 +17,7 @@
 #include "daemon/recovery.h"
 #include "daemon/run_spec.h"
 #include "daemon/stream.h"
+#include "daemon/tidier.h"
 #include "daemon/writer.h"
 
 #include <ringlog/result.h>
@@ -42,6 +43,7 @@ class StreamMux {
     Drain& drain;
     Writer& writer;
     Network& network;
+    Tidier& tidier;
     LargeReplies& large;
     const Clock& clock;
     shm::SegmentPlaces segments;

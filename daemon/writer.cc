@@ -210,11 +210,11 @@ void Writer::retry_due(bool all) {
   }
 }
 
-void Writer::close(Stream& stream) {
+std::unique_ptr<store::Store> Writer::release(Stream& stream) {
   if (!stream.writes.unsynced.empty()) sync(stream);
   stream.writes.unsynced.clear();
   std::erase_if(unsynced_, [&](const auto& other) { return other.get() == &stream; });
-  stream.store.reset();
+  return std::move(stream.store);
 }
 
 }  // namespace ringlog::service

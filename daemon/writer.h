@@ -38,8 +38,9 @@ class Writer {
   // Something that touches a store or the disk.
   void post(TaskQueue::Task task) { queue_.post(std::move(task)); }
 
-  // Syncs and closes a run's store; in a task of post().  Nobody else uses the stream any more.
-  void close(Stream& stream);
+  // Syncs a run's store and takes it from the stream; in a task of post().  Nobody else uses the
+  // stream any more.
+  std::unique_ptr<store::Store> release(Stream& stream);
 
   // The thread's body, until stop(): then what was submitted is tried once more, and everything
   // written is synced.
