@@ -93,6 +93,12 @@ int run_main(int argc, char** argv, const std::function<void(const Arguments&, F
   }
 }
 
+std::string count_name(uint64_t count) {
+  if (count >= 1'000'000 && count % 1'000'000 == 0) return std::to_string(count / 1'000'000) + "m";
+  if (count >= 1'000 && count % 1'000 == 0) return std::to_string(count / 1'000) + "k";
+  return std::to_string(count);
+}
+
 // --- time --------------------------------------------------------------------------------------
 
 int64_t now_ns() {

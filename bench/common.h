@@ -67,6 +67,9 @@ class Figures {
 // Calls `body`, prints its figures; the exit code.
 int run_main(int argc, char** argv, const std::function<void(const Arguments&, Figures&)>& body);
 
+// How a number of rows is called in the name of a figure: 10m, 20k, 1234.
+std::string count_name(uint64_t count);
+
 // --- time --------------------------------------------------------------------------------------
 
 int64_t now_ns();  // monotonic

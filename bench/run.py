@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import signal
 import statistics
 import subprocess
@@ -24,21 +25,25 @@ class Plan:
     """How long everything takes."""
 
     def __init__(self, rounds: int, transport_s: float, log_s: float, service_s: float,
-                 rows: int, ranks: int, piece_s: float) -> None:
+                 rows: int, ranks: int, piece_s: float, read_rows: int, read_s: float,
+                 train_steps: int) -> None:
         self.rounds = rounds
         self.transport_s = transport_s  # per peer and size
         self.log_s = log_s  # per kind of call
         self.service_s = service_s  # of idling; a quarter per round trip
-        self.rows = rows  # per producer of store_8x4
+        self.rows = rows  # per producer of store_8x4; an eighth of it in rings at `recovery`
         self.ranks = ranks
         self.piece_s = piece_s  # per case of ring_bench
+        self.read_rows = read_rows  # of the run of a hundred metrics
+        self.read_s = read_s  # per range
+        self.train_steps = train_steps
 
 
 PLANS = {
-    "full": Plan(7, 0.3, 2.0, 4.0, 1_000_000, 64, 0.1),
-    "quick": Plan(2, 0.06, 0.5, 2.0, 250_000, 64, 0.03),
+    "full": Plan(7, 0.3, 2.0, 4.0, 1_000_000, 64, 0.1, 10_000_000, 0.3, 12_000),
+    "quick": Plan(2, 0.06, 0.5, 2.0, 250_000, 64, 0.03, 1_000_000, 0.05, 12_000),
     # Shows that everything still works.
-    "smoke": Plan(1, 0.002, 0.02, 0.02, 2_000, 4, 0.0001),
+    "smoke": Plan(1, 0.002, 0.02, 0.02, 2_000, 4, 0.0001, 5_000, 0.01, 60),
 }
 
 
@@ -70,8 +75,31 @@ def run_pieces(program: Path, seconds: float) -> dict:
     return figures
 
 
-def one_round(folder: Path, plan: Plan, scratch: list[str], failed: set[str]) -> dict:
-    """Every program once."""
+def make_runs(folder: Path, plan: Plan, disk: str, failed: set[str]) -> dict:
+    """Writes what read_bench reads: a run of a hundred metrics, and one of four with fewer rows."""
+    needed = plan.read_rows * 800  # twice what a hundred metrics take, and room to compact
+    if shutil.disk_usage(disk).free < needed:
+        failed.add(f"make_run: {disk} has less than {needed / 1e9:.1f} GB")
+        return {}
+    figures = run_program([str(folder / "make_run"), "--rows", str(plan.read_rows), "--metrics",
+                           "100", "--run", f"{disk}/wide"])
+    few = min(plan.read_rows, 1_000_000)
+    if not figures or not run_program([str(folder / "make_run"), "--rows", str(few), "--metrics",
+                                       "4", "--run", f"{disk}/narrow"]):
+        failed.add("make_run")
+    return figures
+
+
+def reading(disk: str, plan: Plan) -> list:
+    """What reads the runs of make_runs(), as programs with arguments."""
+    parts = [("points", "wide"), ("scan", "wide"), ("open", "narrow")]
+    return [("read_bench", ["--part", part, "--run", f"{disk}/{run}", "--seconds", plan.read_s])
+            for part, run in parts if os.path.isdir(f"{disk}/{run}")]
+
+
+def one_round(folder: Path, plan: Plan, scratch: list[str], failed: set[str],
+              is_first: bool) -> dict:
+    """Every program once; what takes long and does not vary only in the first round."""
     common = ["--folder", scratch[0], "--shm", scratch[1]]
     runs = [
         ("transport_bench", ["--seconds", plan.transport_s]),
@@ -82,12 +110,16 @@ def one_round(folder: Path, plan: Plan, scratch: list[str], failed: set[str]) ->
         ("log_bench", ["--part", "threads", "--seconds", plan.log_s]),
         ("service_bench", ["--part", "rtt", "--seconds", plan.service_s]),
         ("log_bench", ["--part", "full", "--seconds", plan.log_s]),
-        ("service_bench", ["--part", "store", "--rows", plan.rows]),
+        ("store_bench", ["--part", "rates", "--rows", plan.rows, "--closes", int(is_first)]),
         ("log_bench", ["--part", "syscalls", "--seconds", plan.log_s]),
+        ("store_bench", ["--part", "recovery", "--rows", min(4 * plan.rows, 1_000_000)]),
     ]
+    if is_first:
+        runs.append(("size_bench", ["--steps", plan.train_steps]))
+    readers = reading(scratch[0], plan)
     figures = run_pieces(folder / "ring_bench", plan.piece_s)
-    for name, arguments in runs:
-        found = run_program([str(folder / name), *map(str, arguments), *common])
+    for name, arguments in [(name, [*arguments, *common]) for name, arguments in runs] + readers:
+        found = run_program([str(folder / name), *map(str, arguments)])
         if not found:
             failed.add(f"{name} {' '.join(map(str, arguments[:2]))}")
         figures |= found
@@ -104,7 +136,7 @@ def merge(rounds: list[dict]) -> dict:
             continue
         is_maximum = ".max_" in name
         merged[name] = max(values) if is_maximum else float(f"{statistics.median(values):.6g}")
-        if len(rounds) > 1 and not is_maximum:
+        if len(values) > 1 and not is_maximum:
             merged[f"{name}.lowest"] = min(values)
             merged[f"{name}.highest"] = max(values)
     return merged
@@ -143,10 +175,13 @@ def main() -> int:
     shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with (tempfile.TemporaryDirectory(prefix="ringlog-bench-") as disk,
           tempfile.TemporaryDirectory(prefix="ringlog-bench-", dir=shared) as memory):
+        programs = options.programs.absolute()
+        progress(f"writing a run of {plan.read_rows:,} rows of 100 metrics")
+        made = make_runs(programs, plan, disk, failed)
         for number in range(count):
             progress(f"round {number + 1} of {count}")
-            rounds.append(one_round(options.programs.absolute(), plan, [disk, memory], failed))
-    figures = merge(rounds) | describe(
+            rounds.append(one_round(programs, plan, [disk, memory], failed, number == 0))
+    figures = merge(rounds) | made | describe(
         options.plan, count, load, Path(__file__).resolve().parent.parent)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n",

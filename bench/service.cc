@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 
 constexpr double kStartSeconds = 20;
 constexpr double kStopSeconds = 30;
+constexpr double kCloseSeconds = 60;
 
 // What a launcher or a user of ringlog may have set must not change what is measured.
 void clear_environment() {
@@ -116,11 +117,41 @@ Service::Service(const Place& place) {
   if (!has_answer || answer != '1') fail("the service " + program + " does not start");
 }
 
+void Service::kill() {
+  ::kill(process_->pid(), SIGKILL);
+  process_.reset();
+}
+
 Service::~Service() {
+  if (process_ == nullptr) return;
   ::kill(process_->pid(), SIGTERM);
   for (int i = 0; i < static_cast<int>(kStopSeconds * 100) && !process_->has_ended(); ++i) {
     pause_for(0.01);
   }
+}
+
+void wait_until_closed(pid_t service, const std::string& root) {
+  const auto is_open = [&] {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator("/proc/" + std::to_string(service) + "/fd")) {
+      if (fs::read_symlink(entry.path(), error).string().starts_with(root)) return true;
+    }
+    return false;
+  };
+  for (const int64_t start = now_ns(); is_open(); pause_for(0.02)) {
+    if (static_cast<double>(now_ns() - start) > kCloseSeconds * 1e9) {
+      fail("the service keeps its runs open");
+    }
+  }
+}
+
+uint64_t disk_bytes_written(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/io");
+  for (std::string word; file >> word;) {
+    uint64_t bytes = 0;
+    if (word == "write_bytes:" && file >> bytes) return bytes;
+  }
+  fail("process " + std::to_string(pid) + ": what it wrote cannot be read");
 }
 
 uint64_t disk_bytes(const std::string& folder) {

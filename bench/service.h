@@ -45,15 +45,25 @@ class Place {
 class Service {
  public:
   explicit Service(const Place& place);
-  // Lets it store what it has, then ends it.
+  // Lets it store what it has, then ends it; not one that was killed.
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
   pid_t pid() const { return process_->pid(); }
+  // SIGKILL, and waits until it is gone.
+  void kill();
 
  private:
-  std::unique_ptr<Child> process_;
+  std::unique_ptr<Child> process_;  // nullptr: killed
 };
+
+// Waits until a service has put all its runs away: they are closed three seconds after their last
+// process ended.
+void wait_until_closed(pid_t service, const std::string& root);
+
+// Bytes that a process made the file system write so far: what it dirtied, page by page, also of
+// files that are gone.  0 where the file system is in memory.
+uint64_t disk_bytes_written(pid_t pid);
 
 // Bytes of all files below a folder, as the disk holds them.
 uint64_t disk_bytes(const std::string& folder);

@@ -1,17 +1,16 @@
-// The service: attaching, idling, answering, storing.
+// The service: attaching, idling, answering.  What it stores: store_bench.
 //
 //   --part attach    64 ranks at once, then what the service costs while they do nothing
 //   --part cold      the first init() where no service runs
 //   --part rtt       a request through the mailbox, the same bytes over sockets, a bare futex
-//   --part store     8 producers of 4 doubles, two cores in all, until everything is stored
 //   --part all       all of these
 //   --seconds N      per measurement
 //   --ranks N        instead of 64
-//   --rows N         per producer, of the part `store`
 //   --folder PATH    where runs are stored
 //   --shm PATH       where the service's runtime directory is made
 
 #include "bench/common.h"
+#include "bench/gate.h"
 #include "bench/histogram.h"
 #include "bench/service.h"
 #include "client/control_client.h"
@@ -19,8 +18,6 @@
 #include "shm/posix.h"
 
 #include <capnp/message.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <ringlog/ringlog.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,8 +25,6 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -45,41 +40,6 @@ using std::chrono::seconds;
 
 Run open_run(const std::string& id, int32_t rank = 0) {
   return init({.project = "bench", .run_id = id, .rank = rank, .strict = true});
-}
-
-// Children wait at it, asleep, until the parent opens it.
-class Gate {
- public:
-  Gate() {
-    if (::pipe2(ends_.data(), O_CLOEXEC) != 0) fail_errno("pipe");
-  }
-  ~Gate() {
-    open();
-    ::close(ends_[0]);
-  }
-  Gate(const Gate&) = delete;
-  Gate& operator=(const Gate&) = delete;
-  // In a child.
-  void wait() {
-    open();  // this process's copy
-    pollfd entry{ends_[0], POLLIN, 0};
-    ::poll(&entry, 1, -1);
-  }
-  // In the parent.
-  void open() {
-    if (ends_[1] >= 0) ::close(std::exchange(ends_[1], -1));
-  }
-
- private:
-  std::array<int, 2> ends_{};
-};
-
-void wait_for_count(const std::atomic<uint32_t>& word, uint32_t wanted, double timeout_s) {
-  const int64_t deadline = now_ns() + static_cast<int64_t>(timeout_s * 1e9);
-  while (word.load() < wanted) {
-    if (now_ns() > deadline) fail("not all processes came so far in time");
-    pause_for(0.0005);
-  }
 }
 
 // A line of /proc/PID/status in MiB.
@@ -265,83 +225,6 @@ void measure_round_trips(const Folders& folders, double trip_s, Figures& figures
   measure_futex(trip_s, figures);
 }
 
-// --- store -------------------------------------------------------------------------------------
-
-constexpr uint32_t kProducers = 8;
-
-// Values as training makes them: noisy, of float32, different in every row.
-std::vector<std::array<double, 4>> make_values() {
-  std::vector<std::array<double, 4>> values(8192);
-  uint64_t state = 1;
-  const auto noise = [&state] {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    return static_cast<double>(state >> 40) / static_cast<double>(1 << 24) - 0.5;
-  };
-  for (size_t i = 0; i < values.size(); ++i) {
-    const auto t = static_cast<double>(i) / static_cast<double>(values.size());
-    const std::array<double, 4> row = {2 * std::exp(-3 * t) + 0.05 * noise(), 1 + 0.3 * noise(),
-                                       3e-4 * (1 + std::cos(3.14159 * t)) / 2,
-                                       0.21 + 0.01 * noise()};
-    for (size_t k = 0; k < row.size(); ++k) values[i][k] = static_cast<float>(row[k]);
-  }
-  return values;
-}
-
-void produce(uint32_t rank, uint64_t rows, const std::vector<std::array<double, 4>>& values) {
-  Run run = init({.project = "bench",
-                  .run_id = "store",
-                  .rank = static_cast<int32_t>(rank),
-                  .full_ring = FullRing::kWait,
-                  .full_ring_wait_ms = 60'000,
-                  .strict = true});
-  Row row = run.row({"loss", "grad_norm", "lr", "step_time"});
-  for (uint64_t i = 0; i < rows; ++i) row.log_cells(i, values[i % values.size()]);
-  const FinishReport report = run.finish(0, std::chrono::minutes(4));
-  if (report.attempted != rows || report.stored != rows || report.dropped != 0) {
-    fail("store: " + std::to_string(report.stored) + " of " + std::to_string(rows) +
-         " rows are stored, " + std::to_string(report.dropped) + " dropped");
-  }
-}
-
-void measure_store(const Folders& folders, uint64_t rows, Figures& figures) {
-  const auto cpus = two_cpus();
-  pin_to({cpus[0], cpus[1]});
-  const Place place(folders);
-  const auto values = make_values();
-  const Service service(place);
-  Gate start;
-  std::vector<std::unique_ptr<Child>> children;
-  std::vector<Child*> all;
-  const Shared<std::atomic<uint32_t>> ready;
-  for (uint32_t rank = 0; rank < kProducers; ++rank) {
-    children.push_back(std::make_unique<Child>([&, rank] {
-      ready->fetch_add(1);
-      start.wait();
-      produce(rank, rows, values);
-    }));
-    all.push_back(children.back().get());
-  }
-  wait_for_count(*ready, kProducers, 60);
-  const auto cpu_before = cpu_ns_by_thread(service.pid());
-  const int64_t start_ns = now_ns();
-  start.open();
-  wait_for_all(all, 300);
-  const auto took_ns = static_cast<double>(now_ns() - start_ns);
-  const auto total = static_cast<double>(rows * kProducers);
-  figures.set("store_8x4.rows_per_s", total * 1e9 / took_ns);
-  figures.set("store_8x4.bytes_per_row",
-              static_cast<double>(disk_bytes(place.root() + "/bench/store")) / total);
-  uint64_t service_ns = 0;
-  for (const auto& [name, ns] : cpu_ns_by_thread(service.pid())) {
-    const auto before = cpu_before.find(name);
-    const uint64_t used = ns - (before == cpu_before.end() ? 0 : before->second);
-    service_ns += used;
-    if (name == "drain") figures.set("drain.ns_per_row", static_cast<double>(used) / total);
-    if (name == "store") figures.set("store.ns_per_row", static_cast<double>(used) / total);
-  }
-  figures.set("service.cpu_ns_per_row", static_cast<double>(service_ns) / total);
-}
-
 void run_parts(const Arguments& arguments, Figures& figures) {
   const std::string part = arguments.text("part", "all");
   const double part_s = arguments.seconds();
@@ -352,9 +235,6 @@ void run_parts(const Arguments& arguments, Figures& figures) {
     measure_attach(folders, static_cast<uint32_t>(arguments.number("ranks", 64)), part_s, figures);
   }
   if (is_wanted("rtt")) measure_round_trips(folders, part_s / 4, figures);
-  if (is_wanted("store")) {
-    measure_store(folders, static_cast<uint64_t>(arguments.number("rows", 1e6 * part_s)), figures);
-  }
 }
 
 }  // namespace

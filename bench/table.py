@@ -43,11 +43,38 @@ SERVICE = [
     ("idle_64.cpu_percent", "service with 64 idle ranks, CPU %", 0.5),
     ("idle_64.rss_mb", "  memory beyond the rings, MiB", 64),
     ("idle_64.rings_mb", "  rings it has touched, MiB", None),
+]
+STORING = [
     ("store_8x4.rows_per_s", "rows stored per second, 8 × 4 doubles", ("at least", 4e6)),
-    ("store_8x4.bytes_per_row", "  bytes on disk per row", 14),
+    ("store_8x4.bytes_per_row", "  bytes on disk per row", None),
     ("drain.ns_per_row", "  CPU of the drain thread, ns a row", None),
     ("store.ns_per_row", "  CPU of the store thread, ns a row", None),
     ("service.cpu_ns_per_row", "  CPU of the whole service, ns a row", None),
+    ("store_8x4.cpu_s_per_gb", "  the same, seconds a GB of ring bytes", None),
+    ("store_8x100.values_per_s", "values stored per second, 8 × 100 doubles", None),
+    ("store_8x100.cpu_s_per_gb", "  CPU of the service, seconds a GB", None),
+    ("store.cpu_s_per_gb", "both, until the runs are put away, seconds a GB", None),
+    ("store.write_amplification", "  bytes written per byte that stays", None),
+    ("recovery_1m_rows_ms", "1 M rows and full rings stored after a kill, ms", None),
+    ("recovery_1m_rows.ready_ms", "  the new service answers", None),
+]
+# Of 10 million rows in the full form, of fewer in the others, and then named so.
+READING = [
+    ("read.1000_points_of_{}_ms", "1,000 points of one metric of {}, slowest range, ms", 100),
+    ("read.whole.1000_points_of_{}_ms", "  all rows", None),
+    ("read.tenth.start.1000_points_of_{}_ms", "  a tenth, at the start", None),
+    ("read.tenth.middle.1000_points_of_{}_ms", "  in the middle", None),
+    ("read.tenth.end.1000_points_of_{}_ms", "  at the end", None),
+    ("read.thousandth.start.1000_points_of_{}_ms", "  a thousandth, at the start", None),
+    ("read.thousandth.middle.1000_points_of_{}_ms", "  in the middle", None),
+    ("read.thousandth.end.1000_points_of_{}_ms", "  at the end", None),
+    ("read.first_1000_points_of_{}_ms", "  open and all rows", None),
+    ("read.scan_mb_per_s", "a table of 100 metrics, MB of cells per second", None),
+    ("open_1m_rows_ms", "open, metrics and processes of 1 M rows, ms", None),
+]
+SIZES_ON_DISK = [
+    ("store", "ringlog"), ("sqlite", "SQLite, one table"), ("tfevents", "TensorBoard event files"),
+    ("csv", "CSV"), ("wandb", "`.wandb`"), ("jsonl", "JSON Lines"),
 ]
 FULL_RING = [
     ("attempted_rows_per_s", "rows logged per second"),
@@ -141,6 +168,30 @@ def transports(figures: dict) -> list[str]:
     return result + [""]
 
 
+def reading(figures: dict) -> list[str]:
+    """What readers wait for, of the run that this plan wrote."""
+    prefix, suffix = "read.1000_points_of_", "_ms"
+    rows = [name[len(prefix):-len(suffix)] for name in figures
+            if name.startswith(prefix) and name.endswith(suffix)]
+    wanted = [(name.format(count), text.format(count), budget if count == "10m" else None)
+              for count in rows or ["10m"] for name, text, budget in READING]
+    return budgeted(figures, "reading, all in memory", wanted)
+
+
+def sizes_on_disk(figures: dict) -> list[str]:
+    """The same rows of training in everybody's files."""
+    name = "{}.bytes_per_row_4_float32"
+    rows = [["a row of training on disk: step, time, 4 float32", "bytes", "× ringlog", "budget"]]
+    mine = figures.get(name.format("store"))
+    for peer, text in SIZES_ON_DISK:
+        value = figures.get(name.format(peer))
+        rows.append([text, number(value), number(value / mine) if value and mine else "-",
+                     verdict(figures, name.format(peer), 14 if peer == "store" else None)])
+    text = f"{number(figures.get('bytes_per_row.rows'))} rows; as the example logs them, 5 float64"
+    rows.append([text, number(figures.get("store.bytes_per_row_example")), "", ""])
+    return lines(rows) + [""]
+
+
 def full_ring(figures: dict) -> list[str]:
     """What happens to a producer that never pauses."""
     policies = ("wait", "drop", "coalesce")
@@ -175,6 +226,9 @@ def render(figures: dict) -> str:
     result = head + budgeted(figures, title, LOGGING)
     result += transports(figures)
     result += budgeted(figures, "the service", SERVICE)
+    result += budgeted(figures, "storing, 8 processes and the service on 2 cores", STORING)
+    result += sizes_on_disk(figures)
+    result += reading(figures)
     result += full_ring(figures)
     result += pieces(figures)
     if "syscalls.missing" in figures:
