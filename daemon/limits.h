@@ -93,6 +93,26 @@ inline constexpr int64_t kSinkIntervalMs = 500;
 // Exponential backoff of a sink that fails.
 inline constexpr int64_t kSinkRetryFirstMs = 500;
 inline constexpr int64_t kSinkRetryMaxMs = 60'000;
+// The longest a server may send us away: a wrong clock in a Retry-After must not end a sink.
+inline constexpr int64_t kSinkRetryAfterMaxMs = 15 * 60'000;
+// Config, summary and processes of a live run are sent again this often; ends at once.
+inline constexpr int64_t kSinkFactsMs = 5000;
+// Rows refused one after another before the sink is taken to want none at all.
+inline constexpr int kSinkLeftOutMax = 10;
+
+// One batch of an engine that likes large inserts; at most this much memory per sink.
+inline constexpr size_t kEngineBatchRows = 100'000;
+inline constexpr size_t kEngineBatchBytes = size_t{4} << 20;
+// Engines make a file of each insert, so live runs are collected for longer.
+inline constexpr int64_t kEngineIntervalMs = 1000;
+// From the first byte of a request to the last of its answer; see the option timeout_s.
+inline constexpr int64_t kHttpDeadlineMs = 60'000;
+inline constexpr int64_t kHttpConnectMs = 10'000;
+// Servers answer a write with nothing or one line.
+inline constexpr size_t kHttpAnswerBytesMax = size_t{64} << 10;
+// Connections kept open for the next batch, and at once to one server: many runs share a sink.
+inline constexpr long kHttpConnectionsKept = 16;
+inline constexpr long kHttpConnectionsPerHost = 8;
 
 static_assert(kTurnBytes >= shm::kRecordSizeMax, "RingReader::poll() asks for a whole record");
 static_assert(kBatchBytesMax >= shm::kBlobSizeMax);

@@ -212,7 +212,8 @@ void StreamMux::collect(const std::vector<std::string>& dirs,
         run.sinks = std::move(view.sinks);
         for (SinkStatus& sink : run.sinks) {
           const uint64_t stored = all_stored(run);
-          sink.lag_rows = stored > sink.sent_rows ? stored - sink.sent_rows : 0;
+          const uint64_t done = sink.sent_rows + sink.left_out_rows;
+          sink.lag_rows = stored > done ? stored - done : 0;
         }
       });
     }

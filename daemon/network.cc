@@ -14,6 +14,9 @@ namespace ringlog::service {
 
 namespace {
 
+// Longer waits gain nothing.
+constexpr int64_t kWaitMaxMs = 60'000;
+
 // ServiceWords::network_state.
 enum : uint32_t { kUnknown = 0, kGood = 1, kRetrying = 2, kRefused = 3 };
 
@@ -31,11 +34,15 @@ void Network::add_sinks(const std::shared_ptr<Stream>& stream,
   line.stream = stream;
   for (const std::string& url : urls) {
     const std::string name = without_credentials(url);
+    std::erase_if(line.senders, [&](const auto& sender) {
+      return sender->is_refused() && sender->status().url == name;
+    });
     const bool is_known =
         std::any_of(line.senders.begin(), line.senders.end(),
                     [&](const auto& sender) { return sender->status().url == name; });
     if (is_known) continue;
-    auto sink = make_sink(url);
+    // A sink is ready only while its line is there, and lines stay where they are.
+    auto sink = make_sink(url, {http_, [&line] { line.next_ms = 0; }});
     if (!sink) {
       spdlog::error("run {}: {}", stream->info.run_id, sink.error().message);
       continue;
@@ -141,7 +148,7 @@ void Network::run() {
   for (;;) {
     int64_t next = std::numeric_limits<int64_t>::max();
     for (const auto& [stream, line] : lines_) next = std::min(next, line.next_ms);
-    queue_.wait(clock_.monotonic_ms(), next);
+    http_.wait(std::clamp<int64_t>(next - clock_.monotonic_ms(), 0, kWaitMaxMs));
     if (!queue_.run()) break;
     const int64_t now = clock_.monotonic_ms();
     for (auto& [stream, line] : lines_) {

@@ -2,11 +2,13 @@
 // Network: the thread of all Senders.
 //
 // add(), remove(), more(), when_sent() and post() from any thread; the senders themselves belong to
-// the network thread.  Callbacks run on the network thread.
+// the network thread.  Callbacks run on the network thread, which sleeps only where HttpTransport
+// waits for all connections at once: a sink that hangs delays no other.
 
 #include "daemon/clock.h"
 #include "daemon/run_spec.h"
 #include "daemon/sender.h"
+#include "daemon/sinks/http_transport.h"
 #include "daemon/task_queue.h"
 #include "store/model.h"
 
@@ -30,14 +32,15 @@ class Network {
   using Progress =
       std::function<void(const std::shared_ptr<Stream>&, store::Cursors sent, uint32_t state)>;
 
-  explicit Network(const Clock& clock) : clock_(clock) {}
+  explicit Network(const Clock& clock) : clock_(clock), queue_([this] { http_.wake(); }) {}
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
   // Before run().
   void on_progress(Progress progress) { progress_ = std::move(progress); }
 
-  // Starts sending a run to these sinks; those it has already stay.
+  // Starts sending a run to these sinks; those it has already stay, unless they were refused: then
+  // somebody may have put that right.
   void add(std::shared_ptr<Stream> stream, const std::vector<std::string>& urls);
   // Stops sending; `done` once nothing touches the stream any more.
   void remove(std::shared_ptr<Stream> stream, std::function<void()> done);
@@ -79,6 +82,7 @@ class Network {
   static bool is_sent(const Line& line, const store::Cursors& lanes);
 
   const Clock& clock_;
+  HttpTransport http_;  // network thread, but for the wake-up
   Progress progress_ = [](const std::shared_ptr<Stream>&, const store::Cursors&, uint32_t) {};
   TaskQueue queue_;
   std::map<Stream*, Line> lines_;  // network thread

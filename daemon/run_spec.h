@@ -80,6 +80,7 @@ struct SinkStatus {
   std::string state;
   uint64_t sent_rows = 0;
   uint64_t lag_rows = 0;
+  uint64_t left_out_rows = 0;  // that it would not take
   std::string last_error;
 };
 

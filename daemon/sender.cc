@@ -2,8 +2,12 @@
 
 #include "daemon/limits.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <utility>
 
 namespace ringlog::service {
 
@@ -17,40 +21,52 @@ Sender::Sender(const std::string& url, std::unique_ptr<Sink> sink, store::Store&
                const Clock& clock, uint64_t jitter_seed)
     : name_(without_credentials(url)),
       sink_(std::move(sink)),
+      limits_(sink_->limits()),
       store_(store),
       clock_(clock),
-      random_(jitter_seed) {
+      random_(jitter_seed),
+      rows_max_(limits_.rows) {
   publish("starting", "");
-}
-
-void Sender::wake() {
-  if (!is_caught_up_) return;
-  is_caught_up_ = false;
-  next_try_ms_ = std::max(next_try_ms_, last_look_ms_ + kSinkIntervalMs);
 }
 
 int64_t Sender::step() {
   if (is_refused_) return kNever;
-  if (clock_.monotonic_ms() < next_try_ms_) return next_try_ms_;
-  if (!is_open_ && !open()) return is_refused_ ? kNever : next_try_ms_;
-  if (is_acknowledged_) {
-    if (!store_watermark()) return next_try_ms_;
-  } else if (!is_batch_full_) {
-    if (is_caught_up_) return kNever;
-    if (!fill()) return next_try_ms_;
+  if (!is_sending_ && (clock_.monotonic_ms() < due_ms() || !prepare())) return due_ms();
+  send();
+  return due_ms();
+}
+
+int64_t Sender::due_ms() const {
+  if (is_refused_ || is_sending_) return kNever;
+  if (is_batch_full_ || phase_ != Phase::kLook) return next_try_ms_;
+  if (is_woken_) {
+    return std::max(next_try_ms_, looked_ms_ ? *looked_ms_ + limits_.interval_ms : 0);
   }
-  if (is_batch_full_) send();
-  if (is_refused_ || (is_caught_up_ && !is_batch_full_)) return kNever;
-  return next_try_ms_;
+  return facts_due_ms_ != 0 ? std::max(next_try_ms_, facts_due_ms_) : kNever;
+}
+
+// True: there is a batch to send.
+bool Sender::prepare() {
+  if (is_acknowledged_) {
+    store_watermark();
+    return false;
+  }
+  return (is_open_ || open()) && (phase_ != Phase::kLook || look()) && fill();
 }
 
 bool Sender::open() {
   auto state = store_.sink_state(name_);
-  if (!state) {
-    fail(state.error().message, 0);
+  auto meta = store_.meta();
+  if (!state || !meta) {
+    fail(state ? meta.error().message : state.error().message, 0);
     return false;
   }
-  if (const Status opened = sink_->open(state->cursor); !opened) {
+  if (!*meta && !limits_.is_rows_only) {  // nothing was stored yet, not even what the run is
+    is_woken_ = false;
+    return false;
+  }
+  const store::RunMeta run = meta->value_or(store::RunMeta{});
+  if (const Status opened = sink_->open(run, state->cursor); !opened) {
     if (opened.error().code == Code::kIo) {
       fail(opened.error().message, 0);
     } else {
@@ -72,8 +88,9 @@ bool Sender::open() {
   return true;
 }
 
-// Collects the next batch from the store.  False: the store cannot be read now.
-bool Sender::fill() {
+// Takes a new view of the store.  False: it cannot be read now.
+bool Sender::look() {
+  is_woken_ = false;
   Status looked = Done{};
   if (reader_) {
     looked = reader_->refresh();
@@ -86,10 +103,29 @@ bool Sender::fill() {
     fail(looked.error().message, 0);
     return false;
   }
-  last_look_ms_ = clock_.monotonic_ms();
+  looked_ms_ = clock_.monotonic_ms();
+  phase_ = Phase::kRows;
+  return true;
+}
+
+// Collects the next batch from the view.  False: there is none, or the store cannot be read now.
+bool Sender::fill() {
   next_ = state_;
   batch_rows_ = 0;
+  batch_records_ = 0;
   sink_->clear();
+  Status filled = Done{};
+  if (phase_ == Phase::kRows) filled = fill_rows();
+  if (filled && phase_ == Phase::kFacts && !is_batch_full_) filled = fill_facts();
+  if (!filled) {
+    fail(filled.error().message, 0);
+    return false;
+  }
+  if (!is_batch_full_ && failures_ == 0) publish("good", left_out_why_);
+  return is_batch_full_;
+}
+
+Status Sender::fill_rows() {
   store::RowFilter filter;
   filter.from = state_.lanes;
   bool is_full = false;
@@ -97,30 +133,84 @@ bool Sender::fill() {
     const size_t bytes = sink_->add(row);
     next_.lanes[{row.producer().producer, row.ring()}] = row.seq() + 1;
     ++batch_rows_;
-    is_full = batch_rows_ >= kSinkBatchRows || bytes >= kSinkBatchBytes;
+    is_full = batch_rows_ >= rows_max_ || bytes >= limits_.bytes;
     return !is_full;
   });
-  if (!visited) {
-    fail(visited.error().message, 0);
-    return false;
+  if (!visited) return Error(visited.error());
+  if (!is_full && !limits_.is_rows_only) {
+    if (Status filled = fill_records(); !filled) return filled;
+  } else if (!is_full) {
+    phase_ = Phase::kFacts;
   }
-  is_caught_up_ = !is_full;
-  is_batch_full_ = batch_rows_ > 0;
-  if (!is_batch_full_) publish("good", "");
-  return true;
+  is_batch_full_ = batch_rows_ + batch_records_ > 0;
+  return Done{};
+}
+
+Status Sender::fill_records() {
+  auto producers = reader_->producers();
+  if (!producers) return producers.take_error();
+  std::map<uint32_t, store::ProducerState> by_id;
+  for (store::ProducerState& producer : *producers) {
+    by_id.emplace(producer.producer, std::move(producer));
+  }
+  bool is_full = false;
+  const Status visited =
+      reader_->for_each_record({}, state_.record_lsn, [&](const store::RecordView& record) {
+        const size_t bytes = sink_->add(record, by_id[record.producer]);
+        next_.record_lsn = record.lsn + 1;
+        ++batch_records_;
+        is_full = batch_rows_ + batch_records_ >= rows_max_ || bytes >= limits_.bytes;
+        return !is_full;
+      });
+  if (!is_full) phase_ = Phase::kFacts;
+  return visited;
+}
+
+// The view's last batch: facts, when they changed, at once if somebody came or went.
+Status Sender::fill_facts() {
+  phase_ = Phase::kLook;
+  if (limits_.is_rows_only) return Done{};
+  auto meta = reader_->meta();
+  if (!meta) return meta.take_error();
+  auto producers = reader_->producers();
+  if (!producers) return producers.take_error();
+  std::string facts = store::to_bytes(*meta);
+  for (const store::ProducerState& producer : *producers) {
+    facts += std::to_string(producer.producer) + " " + producer.state + "\n";
+  }
+  if (facts == facts_) {
+    facts_due_ms_ = is_sent_since_facts_ ? facts_sent_ms_ + kSinkFactsMs : 0;
+    if (facts_due_ms_ == 0 || clock_.monotonic_ms() < facts_due_ms_) return Done{};
+  }
+  if (Status added = sink_->add_facts(*reader_); !added) return added;
+  facts_ = std::move(facts);
+  facts_sent_ms_ = clock_.monotonic_ms();
+  facts_due_ms_ = 0;
+  is_sent_since_facts_ = false;
+  is_batch_full_ = true;
+  return Done{};
 }
 
 void Sender::send() {
-  const SendResult result = sink_->send();
-  switch (result.kind) {
+  const std::optional<SendResult> result = sink_->send();
+  is_sending_ = !result;
+  if (is_sending_) return;
+  switch (result->kind) {
     case SendResult::Kind::kAcknowledged:
+      left_out_in_a_row_ = 0;
+      rows_max_ = std::min(limits_.rows, rows_max_ * 2);
       is_acknowledged_ = true;
       store_watermark();
       return;
     case SendResult::Kind::kRetry:
-      return fail(result.message, result.retry_after_ms);
+      if (result->is_slow) {
+        rows_max_ = std::max<size_t>(1, (batch_rows_ + batch_records_) / 2);
+      }
+      return fail(result->message, result->retry_after_ms);
+    case SendResult::Kind::kSplit:
+      return split(*result);
     case SendResult::Kind::kRefused:
-      return refuse(result.message);
+      return refuse(result->message);
   }
 }
 
@@ -128,21 +218,59 @@ void Sender::send() {
 bool Sender::store_watermark() {
   next_.rows = state_.rows + batch_rows_;
   next_.cursor = sink_->cursor();
-  if (const Status put = store_.put_sink_state(name_, next_); !put) {
-    fail(put.error().message, 0);
-    return false;
+  if (next_ != state_) {
+    if (const Status put = store_.put_sink_state(name_, next_); !put) {
+      back_off(put.error().message, 0);
+      return false;
+    }
   }
+  is_sent_since_facts_ |= batch_rows_ + batch_records_ > 0;
   state_ = next_;
   sink_->clear();
   is_acknowledged_ = false;
   is_batch_full_ = false;
   failures_ = 0;
   next_try_ms_ = 0;
-  publish("good", "");
+  publish("good", left_out_why_);
   return true;
 }
 
+// Sends less at a time; of one row alone it is known that nobody takes it.
+void Sender::split(const SendResult& result) {
+  const uint64_t count = batch_rows_ + batch_records_;
+  if (count == 0) return fail(result.message, result.retry_after_ms);
+  if (count > 1) {
+    rows_max_ = std::max<size_t>(1, count / 2);
+    forget_batch();
+    return publish("retrying", result.message);
+  }
+  if (++left_out_in_a_row_ > kSinkLeftOutMax) {
+    return refuse(result.message + "; it takes no row at all");
+  }
+  ++next_.left_out;
+  left_out_why_ = std::to_string(next_.left_out) + " left out, the last because " + result.message;
+  spdlog::warn("sink {}: {}", name_, left_out_why_);
+  batch_rows_ = 0;
+  is_acknowledged_ = true;
+  store_watermark();
+}
+
+// What it held is read from the store again, so that a sink which is away costs no memory.
+void Sender::forget_batch() {
+  sink_->clear();
+  is_batch_full_ = false;
+  phase_ = Phase::kLook;
+  is_woken_ = true;
+  looked_ms_.reset();
+  facts_.clear();
+}
+
 void Sender::fail(const std::string& message, int64_t retry_after_ms) {
+  forget_batch();
+  back_off(message, retry_after_ms);
+}
+
+void Sender::back_off(const std::string& message, int64_t retry_after_ms) {
   constexpr int kDoublingsMax = 10;
   const int doublings = std::min(failures_++, kDoublingsMax);
   const int64_t base = std::min(kSinkRetryFirstMs << doublings, kSinkRetryMaxMs);
@@ -156,6 +284,8 @@ void Sender::refuse(const std::string& message) {
   is_refused_ = true;
   is_batch_full_ = false;
   sink_->clear();
+  reader_.reset();
+  spdlog::error("sink {} gets nothing any more: {}", name_, message);
   publish("refused", message);
 }
 
@@ -164,7 +294,7 @@ void Sender::publish(const std::string& state, const std::string& error) {
   status_.url = name_;
   status_.state = state;
   status_.sent_rows = state_.rows;
-  status_.lag_rows = is_batch_full_ ? batch_rows_ : 0;
+  status_.left_out_rows = state_.left_out;
   status_.last_error = error;
 }
 

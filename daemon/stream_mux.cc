@@ -2,7 +2,7 @@
 
 #include "daemon/limits.h"
 #include "daemon/names.h"
-#include "daemon/sink.h"
+#include "daemon/sinks/sink.h"
 
 #include <fcntl.h>
 #include <ringlog/version.h>

@@ -12,6 +12,7 @@ void TaskQueue::post(Task task) {
     tasks_.push_back(std::move(task));
   }
   changed_.notify_one();
+  wake_();
 }
 
 void TaskQueue::stop() {
@@ -20,6 +21,7 @@ void TaskQueue::stop() {
     is_stopped_ = true;
   }
   changed_.notify_one();
+  wake_();
 }
 
 void TaskQueue::wait(int64_t now_ms, int64_t deadline_ms) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace ringlog::service {
@@ -15,6 +16,10 @@ namespace ringlog::service {
 class TaskQueue {
  public:
   using Task = std::function<void()>;
+
+  // `wake` ends the sleep of a thread that does not use wait(); called after each post() and
+  // stop(), from their thread.
+  explicit TaskQueue(std::function<void()> wake = [] {}) : wake_(std::move(wake)) {}
 
   void post(Task task);
   // Ends wait() for good once what was posted before has run.
@@ -26,6 +31,7 @@ class TaskQueue {
   bool run();
 
  private:
+  const std::function<void()> wake_;
   std::mutex mutex_;
   std::condition_variable changed_;
   // Guarded by mutex_.

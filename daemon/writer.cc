@@ -105,9 +105,7 @@ void Writer::finish(Pending& pending, bool was_synced) {
   if (!pending.stream->writes.unsynced.empty()) unsynced_.insert(pending.stream);
   RINGLOG_FAILPOINT("before_answers");
   for (const Answer& due : batch.answers) answer(pending.stream, batch, due);
-  if (!batch.commit.blocks.empty() || !batch.commit.records.empty()) {
-    network_.more(pending.stream);
-  }
+  if (!batch.commit.empty()) network_.more(pending.stream);
   stored_(std::move(pending.stream), std::move(pending.batch));
 }
 

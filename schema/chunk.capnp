@@ -127,10 +127,11 @@ struct RingState {
 struct SinkState {
   # What one sink has acknowledged.
   chunkLsn @0 :UInt64;         # All chunks up to this sequential key were sent…
-  recordLsn @1 :UInt64;        # …and all records up to this one.
+  recordLsn @1 :UInt64;        # …and all records below this one.
   lanes @2 :List(Lane);        # Rows of a lane below `nextSeq` were sent, whatever chunk holds them.
   rows @3 :UInt64;             # Rows acknowledged in all.
   cursor @4 :Data;             # The sink's own notes (an offset in its file, an etag).
+  leftOut @5 :UInt64;          # Rows and records that the sink would not take.
 
   struct Lane {
     producer @0 :UInt32;

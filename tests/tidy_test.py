@@ -143,7 +143,7 @@ class Rules(unittest.TestCase):
         bad("lib/client/run.cc", "store/reader.h")
         good("lib/store/store.cc", "leveldb/db.h")
         good("tests/store/store_test.cc", "leveldb/env.h")
-        good("daemon/http_transport.cc", "curl/curl.h")
+        good("daemon/sinks/http_transport.cc", "curl/curl.h")
         good("daemon/server.h", "kj/async-io.h")
         good("daemon/web_page.cc", "kj/compat/http.h")
         good("daemon/main.cc", "kj/async-unix.h")

@@ -209,6 +209,7 @@ std::string to_bytes(const SinkState& value) {
   }
   out.setRows(value.rows);
   out.setCursor({reinterpret_cast<const kj::byte*>(value.cursor.data()), value.cursor.size()});
+  out.setLeftOut(value.left_out);
   return pack(message);
 }
 
@@ -224,6 +225,7 @@ Result<SinkState> from_bytes(std::string_view bytes) {
     value.rows = in.getRows();
     const auto cursor = in.getCursor();
     value.cursor.assign(reinterpret_cast<const char*>(cursor.begin()), cursor.size());
+    value.left_out = in.getLeftOut();
     return Done{};
   });
   if (!read) return read.take_error().in("sink state");

@@ -172,6 +172,7 @@ struct SinkState {
   Cursors lanes{};
   uint64_t rows = 0;
   std::string cursor{};
+  uint64_t left_out = 0;
   bool operator==(const SinkState&) const = default;
 };
 

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "daemon/limits.h"
-#include "daemon/sink.h"
+#include "daemon/sinks/sink.h"
 #include "daemon_fixture.h"
 
 namespace ringlog::service {
@@ -62,14 +62,16 @@ TEST(Sinks, AreKnownByTheirScheme) {
   EXPECT_THAT(
       check_sink("carrier+pigeon://user:secret@coop/1"),
       FailsWith(Code::kInvalidArgument,
-                ::testing::AllOf(HasSubstr("carrier+pigeon://coop/1"), HasSubstr("jsonl+file://"),
-                                 ::testing::Not(HasSubstr("secret")))));
+                ::testing::AllOf(HasSubstr("carrier+pigeon://user@coop/1"),
+                                 HasSubstr("jsonl+file://"), ::testing::Not(HasSubstr("secret")))));
 }
 
-TEST(Sinks, AreShownWithoutCredentials) {
-  EXPECT_EQ(without_credentials("a+https://user:pw@host:1/p?q=@x"), "a+https://host:1/p?q=@x");
-  EXPECT_EQ(without_credentials("a+https://host/p@q"), "a+https://host/p@q");
-  EXPECT_EQ(without_credentials("a://u:p@w@host"), "a://host");
+TEST(Sinks, AreShownWithoutTheirPassword) {
+  EXPECT_EQ(without_credentials("a+https://user:pw@host:1/p?q=@x"), "a+https://user@host:1/p?q=@x");
+  EXPECT_EQ(without_credentials("a+https://user@host:1"), "a+https://user@host:1");
+  EXPECT_EQ(without_credentials("a+https://host:1/p@q"), "a+https://host:1/p@q");
+  EXPECT_EQ(without_credentials("a://u:p@w@host"), "a://u@host");
+  EXPECT_EQ(without_credentials("a://:p@host"), "a://host");
   EXPECT_EQ(without_credentials("no url"), "no url");
 }
 

@@ -7,10 +7,12 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <sstream>
 
-#include "daemon/file_sink.h"
 #include "daemon/limits.h"
+#include "daemon/sinks/file_sink.h"
+#include "daemon/sinks/http_transport.h"
 #include "daemon_fixture.h"
 #include "row_store.h"
 #include "seed.h"
@@ -28,12 +30,18 @@ struct Destination {
   int open_failures = 0;
   int sends = 0;
   int64_t retry_after_ms = 0;
+  bool is_hanging = false;
+  size_t batch_max = std::numeric_limits<size_t>::max();
+  std::set<uint64_t> bad_rows{};
 };
 
 class MemorySink final : public Sink {
  public:
   explicit MemorySink(Destination& to) : to_(to) {}
-  Status open(const std::string&) override {
+  Limits limits() const override {
+    return {.rows = kSinkBatchRows, .bytes = kSinkBatchBytes, .interval_ms = kSinkIntervalMs};
+  }
+  Status open(const store::RunMeta&, const std::string&) override {
     if (to_.open_failures > 0) {
       --to_.open_failures;
       return Error{Code::kIo, "not now"};
@@ -44,15 +52,23 @@ class MemorySink final : public Sink {
     batch_.push_back(row.bits(0));
     return batch_.size() * 8;
   }
-  SendResult send() override {
+  std::optional<SendResult> send() override {
+    using Kind = SendResult::Kind;
+    if (to_.is_hanging) return {};
     ++to_.sends;
-    if (to_.is_refusing) return {SendResult::Kind::kRefused, 0, "never"};
+    if (to_.is_refusing) return SendResult{.kind = Kind::kRefused, .message = "never"};
     if (to_.failures > 0) {
       --to_.failures;
-      return {SendResult::Kind::kRetry, to_.retry_after_ms, "not now"};
+      return SendResult{
+          .kind = Kind::kRetry, .retry_after_ms = to_.retry_after_ms, .message = "not now"};
+    }
+    const bool is_bad = std::any_of(batch_.begin(), batch_.end(),
+                                    [&](uint64_t row) { return to_.bad_rows.contains(row); });
+    if (is_bad || batch_.size() > to_.batch_max) {
+      return SendResult{.kind = Kind::kSplit, .message = is_bad ? "bad row" : "too large"};
     }
     to_.rows.insert(to_.rows.end(), batch_.begin(), batch_.end());
-    return {};
+    return SendResult{};
   }
   std::string cursor() const override { return std::to_string(to_.rows.size()); }
   void clear() override { batch_.clear(); }
@@ -103,7 +119,7 @@ TEST_F(SenderTest, SendsWhatIsStoredOnceAndThenRests) {
   exhaust(*sender);
   expect_all_sent();
   EXPECT_EQ(sender->status().sent_rows, 150u);
-  EXPECT_EQ(sender->status().url, "mem://x");
+  EXPECT_EQ(sender->status().url, "mem://u@x");
   EXPECT_EQ(sender->status().state, "good");
 }
 
@@ -182,6 +198,50 @@ TEST_F(SenderTest, ARefusalIsFinal) {
   EXPECT_EQ(to_.sends, 1);
 }
 
+TEST_F(SenderTest, ABatchThatIsUnderWayIsAskedForOnlyWhenItIsReady) {
+  run_.add(10);
+  to_.is_hanging = true;
+  const auto sender = make_sender();
+  EXPECT_EQ(sender->step(), kNever);
+  sender->wake();
+  EXPECT_EQ(sender->step(), kNever);
+  EXPECT_FALSE(sender->is_idle());
+  to_.is_hanging = false;
+  exhaust(*sender);
+  expect_all_sent();
+}
+
+TEST_F(SenderTest, ABatchThatIsTooLargeIsHalvedUntilItIsTaken) {
+  run_.add(1000);
+  to_.batch_max = 77;
+  const auto sender = make_sender();
+  exhaust(*sender);
+  expect_all_sent();
+  EXPECT_EQ(sender->status().left_out_rows, 0u);
+}
+
+TEST_F(SenderTest, OnlyTheRowsThatAreNotTakenAreLeftOutAndCounted) {
+  run_.add(1000);
+  to_.bad_rows = {0, 500, 501, 999};
+  exhaust(*make_sender());
+  const auto sender = make_sender();
+  exhaust(*sender);
+  EXPECT_EQ(to_.rows.size(), 996u);
+  EXPECT_TRUE(std::is_sorted(to_.rows.begin(), to_.rows.end()));
+  EXPECT_EQ(sender->status().sent_rows, 996u);
+  EXPECT_EQ(run_.store->sink_state("mem://u@x")->left_out, 4u);
+}
+
+TEST_F(SenderTest, ASinkThatTakesNoRowAtAllIsRefused) {
+  run_.add(1000);
+  for (uint64_t row = 0; row < 1000; ++row) to_.bad_rows.insert(row);
+  const auto sender = make_sender();
+  exhaust(*sender);
+  EXPECT_TRUE(sender->is_refused());
+  EXPECT_THAT(sender->status().last_error, HasSubstr("no row at all"));
+  EXPECT_EQ(sender->status().left_out_rows, static_cast<uint64_t>(kSinkLeftOutMax));
+}
+
 TEST_F(SenderTest, AnyFailuresAndRestartsSendEveryRowOnce) {
   const uint64_t seed = test::seed();
   SCOPED_TRACE(test::seed_text(seed));
@@ -204,7 +264,7 @@ TEST_F(SenderTest, AnyFailuresAndRestartsSendEveryRowOnce) {
 class FileSinkTest : public SenderTest {
  protected:
   void send() {
-    auto sink = make_sink("jsonl+file://" + path_);
+    auto sink = make_sink("jsonl+file://" + path_, parts_);
     ASSERT_THAT(sink, IsOk());
     Sender sender("jsonl+file://" + path_, std::move(*sink), *run_.store, clock_, 1);
     exhaust(sender);
@@ -221,6 +281,8 @@ class FileSinkTest : public SenderTest {
     return static_cast<size_t>(std::count(all.begin(), all.end(), '\n'));
   }
 
+  HttpTransport http_;
+  const SinkParts parts_{http_, [] {}};
   const std::string path_ = dir_.file("out.jsonl");
   std::string state_;
   std::string error_;
@@ -278,7 +340,7 @@ TEST_F(FileSinkTest, AFileThatLostRowsIsRefused) {
 
 TEST_F(FileSinkTest, AFolderThatIsNotThereIsRefusedWithItsName) {
   run_.add(1);
-  auto sink = make_sink("jsonl+file:///nonexistent/x.jsonl");
+  auto sink = make_sink("jsonl+file:///nonexistent/x.jsonl", parts_);
   ASSERT_THAT(sink, IsOk());
   Sender sender("jsonl+file:///nonexistent/x.jsonl", std::move(*sink), *run_.store, clock_, 1);
   EXPECT_EQ(sender.step(), kNever);

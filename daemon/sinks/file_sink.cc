@@ -1,4 +1,6 @@
-#include "daemon/file_sink.h"
+#include "daemon/sinks/file_sink.h"
+
+#include "daemon/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +10,20 @@
 
 namespace ringlog::service {
 
-Status FileSink::open(const std::string& cursor) {
+Result<std::unique_ptr<Sink>> make_file_sink(const std::string& url, const SinkParts* parts) {
+  const std::string path = url.substr(url.find("://") + 3);
+  if (path.size() < 2 || path.front() != '/' || path.find('\0') != std::string::npos) {
+    return Error{Code::kInvalidArgument, "sink " + url + " names no absolute path"};
+  }
+  if (parts == nullptr) return std::unique_ptr<Sink>();
+  return std::unique_ptr<Sink>(std::make_unique<FileSink>(path));
+}
+
+Sink::Limits FileSink::limits() const {
+  return {.rows = kSinkBatchRows, .bytes = kSinkBatchBytes, .interval_ms = kSinkIntervalMs};
+}
+
+Status FileSink::open(const store::RunMeta&, const std::string& cursor) {
   auto file = shm::open_file(path_, O_RDWR | O_CREAT, 0644);
   if (!file) return file.take_error();
   auto size = shm::file_size(file->get(), path_);
@@ -37,11 +52,11 @@ size_t FileSink::add(const store::RowView& row) {
   return batch_.size();
 }
 
-SendResult FileSink::send() {
+std::optional<SendResult> FileSink::send() {
   const auto retry = [this](const Error& why) {
     // What was written of the batch is written over next time.
     static_cast<void>(::ftruncate(file_.get(), static_cast<off_t>(offset_)));
-    return SendResult{SendResult::Kind::kRetry, 0, why.message};
+    return SendResult{.kind = SendResult::Kind::kRetry, .message = why.message};
   };
   if (::lseek(file_.get(), static_cast<off_t>(offset_), SEEK_SET) < 0) {
     return retry(shm::errno_error("seek in " + path_));
@@ -51,7 +66,7 @@ SendResult FileSink::send() {
   }
   if (::fdatasync(file_.get()) != 0) return retry(shm::errno_error("sync " + path_));
   offset_ += batch_.size();
-  return {};
+  return SendResult{};
 }
 
 }  // namespace ringlog::service

@@ -7,7 +7,7 @@
 //
 // Network thread only.  Blocks for the disk.
 
-#include "daemon/sink.h"
+#include "daemon/sinks/sink.h"
 #include "shm/posix.h"
 #include "store/row_json.h"
 
@@ -20,11 +20,12 @@ class FileSink final : public Sink {
  public:
   explicit FileSink(std::string path) : path_(std::move(path)) {}
 
+  Limits limits() const override;
   //   kIo, kPermission, kNotFound  the file cannot be made or written
   //   kCorrupt     the file is shorter than what was acknowledged: somebody changed it
-  Status open(const std::string& cursor) override;
+  Status open(const store::RunMeta& run, const std::string& cursor) override;
   size_t add(const store::RowView& row) override;
-  SendResult send() override;
+  std::optional<SendResult> send() override;
   std::string cursor() const override { return std::to_string(offset_); }
   void clear() override { batch_.clear(); }
 
@@ -35,5 +36,8 @@ class FileSink final : public Sink {
   std::string batch_;
   store::RowJson json_;
 };
+
+// As make_sink(); without parts it only checks the URL.
+Result<std::unique_ptr<Sink>> make_file_sink(const std::string& url, const SinkParts* parts);
 
 }  // namespace ringlog::service

@@ -1,0 +1,245 @@
+#include "daemon/sinks/http_transport.h"
+
+#include "daemon/limits.h"
+#include "daemon/sinks/sink_url.h"
+
+#include <curl/curl.h>
+#include <ringlog/version.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <limits>
+#include <map>
+#include <stdexcept>
+#include <utility>
+
+namespace ringlog::service {
+
+namespace {
+
+struct Transfer {
+  uint64_t id = 0;
+  HttpRequest request;
+  HttpTransport::Done done;
+  HttpAnswer answer;
+  CURL* easy = nullptr;
+  curl_slist* headers = nullptr;
+  size_t received = 0;  // bytes of headers and body
+  std::array<char, CURL_ERROR_SIZE> error{};
+
+  Transfer() = default;
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+  ~Transfer() {
+    if (easy != nullptr) curl_easy_cleanup(easy);
+    curl_slist_free_all(headers);
+  }
+};
+
+// Both take nothing, which ends the transfer, once the answer is longer than any server's.
+size_t on_body(char* bytes, size_t, size_t size, void* user) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  transfer.received += size;
+  if (transfer.received > kHttpAnswerBytesMax) return 0;
+  transfer.answer.body.append(bytes, size);
+  return size;
+}
+
+size_t on_header(char*, size_t, size_t size, void* user) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  transfer.received += size;
+  return transfer.received > kHttpAnswerBytesMax ? 0 : size;
+}
+
+template <typename Value>
+void set(CURL* easy, CURLoption option, Value value) {
+  // Fails only when an option is unknown to the library or memory is out.
+  if (curl_easy_setopt(easy, option, value) != CURLE_OK) throw std::bad_alloc();
+}
+
+// The URL with the user in it: libcurl looks ~/.netrc up for a user only if it stands there.
+std::string url_with_user(const HttpRequest& request) {
+  const size_t authority = request.url.find("://") + 3;
+  return request.url.substr(0, authority) + url_encode(request.user) + "@" +
+         request.url.substr(authority);
+}
+
+void set_credentials(Transfer& transfer) {
+  CURL* easy = transfer.easy;
+  const HttpRequest& request = transfer.request;
+  set(easy, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
+  if (!request.password.empty()) {
+    set(easy, CURLOPT_USERNAME, request.user.c_str());
+    set(easy, CURLOPT_PASSWORD, request.password.c_str());
+    return;
+  }
+  if (!request.user.empty()) set(easy, CURLOPT_URL, url_with_user(request).c_str());
+  set(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_OPTIONAL));
+  if (const char* file = std::getenv("NETRC")) set(easy, CURLOPT_NETRC_FILE, file);
+}
+
+void set_up(Transfer& transfer) {
+  transfer.easy = curl_easy_init();
+  if (transfer.easy == nullptr) throw std::bad_alloc();
+  CURL* easy = transfer.easy;
+  const HttpRequest& request = transfer.request;
+  set(easy, CURLOPT_URL, request.url.c_str());
+  set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  set(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  set(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  set(easy, CURLOPT_NOSIGNAL, 1L);
+  // A name server that hangs is not waited for when the transfer ends.
+  set(easy, CURLOPT_QUICK_EXIT, 1L);
+  set(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(kHttpConnectMs));
+  set(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.deadline_ms));
+  set(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  set(easy, CURLOPT_USERAGENT, "ringlog/" RINGLOG_VERSION);
+  set(easy, CURLOPT_ERRORBUFFER, transfer.error.data());
+  set(easy, CURLOPT_WRITEFUNCTION, on_body);
+  set(easy, CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
+  set(easy, CURLOPT_HEADERFUNCTION, on_header);
+  set(easy, CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
+  set(easy, CURLOPT_PRIVATE, static_cast<void*>(&transfer));
+  if (const char* file = std::getenv("SSL_CERT_FILE")) set(easy, CURLOPT_CAINFO, file);
+  set(easy, CURLOPT_POST, 1L);
+  set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+  set(easy, CURLOPT_POSTFIELDS, request.body.data());
+  set_credentials(transfer);
+  // Curl would wait a second for a "100 Continue" that most servers do not send.
+  transfer.headers = curl_slist_append(transfer.headers, "Expect:");
+  for (const std::string& header : request.headers) {
+    transfer.headers = curl_slist_append(transfer.headers, header.c_str());
+  }
+  set(easy, CURLOPT_HTTPHEADER, transfer.headers);
+}
+
+HttpAnswer::Outcome outcome_of(CURLcode code) {
+  using Outcome = HttpAnswer::Outcome;
+  switch (code) {
+    case CURLE_OK:
+      return Outcome::kAnswered;
+    case CURLE_OPERATION_TIMEDOUT:
+      return Outcome::kTimeout;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+      return Outcome::kUntrusted;
+    case CURLE_UNSUPPORTED_PROTOCOL:  // what libcurl says of an answer without headers
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_WRITE_ERROR:
+      return Outcome::kNonsense;
+    default:
+      return Outcome::kUnreachable;
+  }
+}
+
+void read_answer(Transfer& transfer, CURLcode code) {
+  HttpAnswer& answer = transfer.answer;
+  answer.outcome = outcome_of(code);
+  if (transfer.received > kHttpAnswerBytesMax) {
+    answer.message = "the answer has more than " + std::to_string(kHttpAnswerBytesMax) + " bytes";
+    answer.body.clear();
+    return;
+  }
+  if (code != CURLE_OK) {
+    answer.message = transfer.error[0] != '\0' ? transfer.error.data() : curl_easy_strerror(code);
+    return;
+  }
+  long status = 0;
+  curl_off_t retry_after_s = 0;
+  char* location = nullptr;
+  curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(transfer.easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+  curl_easy_getinfo(transfer.easy, CURLINFO_REDIRECT_URL, &location);
+  answer.status = static_cast<int>(status);
+  answer.retry_after_ms = 1000 * std::clamp<int64_t>(retry_after_s, 0, kSinkRetryAfterMaxMs / 1000);
+  if (location != nullptr) answer.location = location;
+}
+
+}  // namespace
+
+struct HttpTransport::Impl {
+  Impl() {
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    multi = curl_multi_init();
+    if (multi == nullptr) throw std::bad_alloc();
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kHttpConnectionsKept);
+    curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, kHttpConnectionsPerHost);
+  }
+  ~Impl() {
+    for (const auto& [id, transfer] : transfers) curl_multi_remove_handle(multi, transfer->easy);
+    transfers.clear();
+    curl_multi_cleanup(multi);
+    curl_global_cleanup();
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  // Takes the transfers that ended away before any callback runs, which may start or cancel others.
+  std::vector<std::unique_ptr<Transfer>> take_ended() {
+    std::vector<std::unique_ptr<Transfer>> ended;
+    int left = 0;
+    while (CURLMsg* message = curl_multi_info_read(multi, &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      const CURLcode code = message->data.result;
+      Transfer* transfer = nullptr;
+      curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+      read_answer(*transfer, code);
+      curl_multi_remove_handle(multi, transfer->easy);
+      const auto found = transfers.find(transfer->id);
+      ended.push_back(std::move(found->second));
+      transfers.erase(found);
+    }
+    return ended;
+  }
+
+  CURLM* multi = nullptr;
+  uint64_t next_id = 1;
+  std::map<uint64_t, std::unique_ptr<Transfer>> transfers;
+};
+
+HttpTransport::HttpTransport() : impl_(std::make_unique<Impl>()) {}
+HttpTransport::~HttpTransport() = default;
+
+uint64_t HttpTransport::start(HttpRequest request, Done done) {
+  auto transfer = std::make_unique<Transfer>();
+  transfer->id = impl_->next_id++;
+  transfer->request = std::move(request);
+  transfer->done = std::move(done);
+  set_up(*transfer);
+  const uint64_t id = transfer->id;
+  curl_multi_add_handle(impl_->multi, transfer->easy);
+  impl_->transfers.emplace(id, std::move(transfer));
+  return id;
+}
+
+void HttpTransport::cancel(uint64_t id) {
+  const auto found = impl_->transfers.find(id);
+  if (found == impl_->transfers.end()) return;
+  curl_multi_remove_handle(impl_->multi, found->second->easy);
+  impl_->transfers.erase(found);
+}
+
+void HttpTransport::wait(int64_t timeout_ms) {
+  int running = 0;
+  curl_multi_perform(impl_->multi, &running);
+  std::vector<std::unique_ptr<Transfer>> ended = impl_->take_ended();
+  if (ended.empty()) {
+    const int64_t longest = std::numeric_limits<int>::max();
+    curl_multi_poll(impl_->multi, nullptr, 0,
+                    static_cast<int>(std::clamp<int64_t>(timeout_ms, 0, longest)), nullptr);
+    curl_multi_perform(impl_->multi, &running);
+    ended = impl_->take_ended();
+  }
+  for (const auto& transfer : ended) transfer->done(std::move(transfer->answer));
+}
+
+void HttpTransport::wake() { curl_multi_wakeup(impl_->multi); }
+
+}  // namespace ringlog::service

@@ -1,0 +1,72 @@
+#pragma once
+// HttpTransport: requests over HTTP, any number at a time, without waiting for any of them.
+//
+//   HttpTransport http;
+//   http.start({.url = "https://host/write", .body = …}, [](HttpAnswer answer) { … });
+//   for (;;) http.wait(timeout_ms);   // callbacks run here
+//
+// The only file that knows curl.  Connections are kept and used again; certificates are verified
+// (SSL_CERT_FILE names further authorities); http_proxy, https_proxy and no_proxy are honoured;
+// redirects are never followed, so that no password goes where nobody sent it.  Every request has a
+// deadline, and of an answer no more than kHttpAnswerBytesMax is kept.
+//
+// Belongs to one thread, except wake().
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ringlog::service {
+
+struct HttpRequest {
+  std::string url{};       // without user and password
+  std::string user{};      // for Basic authentication; with a user and no password, or with none of
+  std::string password{};  // both, ~/.netrc (or $NETRC) is looked up for the host
+  std::vector<std::string> headers{};  // "Name: value"
+  std::string body{};                  // of a POST
+  int64_t deadline_ms = 0;             // from start() to the end of the answer
+};
+
+struct HttpAnswer {
+  enum class Outcome {
+    kAnswered,     // `status`, `body` and the headers below are there
+    kUnreachable,  // no name, no connection, or it broke
+    kTimeout,      // the deadline passed
+    kUntrusted,    // the certificate is not what it should be, or TLS failed otherwise
+    kNonsense,     // it is not HTTP, or far too long
+  };
+  Outcome outcome = Outcome::kAnswered;
+  int status = 0;
+  std::string body{};          // its first bytes
+  int64_t retry_after_ms = 0;  // from Retry-After, at most kSinkRetryAfterMaxMs; 0: not said
+  std::string location{};      // of a redirect
+  std::string message{};       // for people, unless kAnswered
+};
+
+class HttpTransport {
+ public:
+  using Done = std::function<void(HttpAnswer)>;
+
+  HttpTransport();
+  ~HttpTransport();
+  HttpTransport(const HttpTransport&) = delete;
+  HttpTransport& operator=(const HttpTransport&) = delete;
+
+  // Calls `done` later, from wait(), exactly once unless cancelled.  Never blocks.
+  uint64_t start(HttpRequest request, Done done);
+  // `done` of an unfinished request will not be called; others are ignored.
+  void cancel(uint64_t id);
+
+  // Sleeps until something happens, wake() is called or the time is over, and runs callbacks.
+  void wait(int64_t timeout_ms);
+  // Ends a wait(), also one that begins later.  Any thread.
+  void wake();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ringlog::service

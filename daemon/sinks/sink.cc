@@ -1,0 +1,47 @@
+#include "daemon/sinks/sink.h"
+
+#include "daemon/sinks/file_sink.h"
+
+#include <array>
+#include <utility>
+
+namespace ringlog::service {
+
+namespace {
+
+// Makes the sink of a URL; without parts it only checks the URL.
+using Make = Result<std::unique_ptr<Sink>> (*)(const std::string& url, const SinkParts* parts);
+
+struct Kind {
+  std::string_view prefix;  // of the URL
+  std::string_view form;    // for people
+  Make make;
+};
+
+constexpr std::array kKinds = {
+    Kind{"jsonl+file://", "jsonl+file:///path", make_file_sink},
+};
+
+Result<std::unique_ptr<Sink>> make(const std::string& url, const SinkParts* parts) {
+  std::string known;
+  for (const Kind& kind : kKinds) {
+    if (url.starts_with(kind.prefix)) return kind.make(url, parts);
+    known += (known.empty() ? "" : ", ") + std::string(kind.form);
+  }
+  return Error{Code::kInvalidArgument,
+               "sink " + without_credentials(url) + " is of an unknown kind; known are " + known};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Sink>> make_sink(const std::string& url, const SinkParts& parts) {
+  return make(url, &parts);
+}
+
+Status check_sink(const std::string& url) {
+  auto sink = make(url, nullptr);
+  if (!sink) return sink.take_error();
+  return Done{};
+}
+
+}  // namespace ringlog::service

@@ -1,0 +1,82 @@
+#pragma once
+// Sink: where a run is forwarded to.  One interface, one class per kind of destination.
+//
+// A sink belongs to one Sender on the network thread.  It encodes what it is given into one batch
+// and sends that batch.  Nothing is kept for longer: what was not acknowledged is read from the
+// store again.
+//
+// A new kind of sink: derive from Sink (or HttpSink), name its scheme in make_sink(), test it
+// against its peer, describe it in docs/sinks.md.
+
+#include "daemon/sinks/sink_url.h"
+#include "store/reader.h"
+
+#include <ringlog/result.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ringlog::service {
+
+class HttpTransport;
+
+struct SendResult {
+  enum class Kind {
+    kAcknowledged,  // the batch is there for good; `cursor` goes into the store
+    kRetry,         // not now; try again later
+    kSplit,         // not this batch; a smaller one may do, and one row alone is left out
+    kRefused,       // never: this sink gets nothing any more
+  };
+  Kind kind = Kind::kAcknowledged;
+  int64_t retry_after_ms = 0;  // what the other side asked for; 0: the Sender decides
+  std::string message{};       // for people, when it is not acknowledged
+  bool is_slow = false;        // of kRetry: a smaller batch has a better chance
+};
+
+class Sink {
+ public:
+  // Of one batch.
+  struct Limits {
+    size_t rows = 0;           // rows and records
+    size_t bytes = 0;          // as add() counts them; the last row may exceed it
+    int64_t interval_ms = 0;   // between two looks at a live run
+    bool is_rows_only = true;  // no records, no facts
+  };
+
+  virtual ~Sink() = default;
+  virtual Limits limits() const = 0;
+  // Goes on where `cursor` says; empty: from the start.  Errors: kIo may be tried again, all others
+  // refuse the sink.  Blocks for the disk at most.
+  virtual Status open(const store::RunMeta& run, const std::string& cursor) = 0;
+  // Adds a row or a record to the batch; returns the batch's bytes so far.
+  virtual size_t add(const store::RowView& row) = 0;
+  virtual size_t add(const store::RecordView&, const store::ProducerState&) { return 0; }
+  // Adds what is known of the run besides: description, processes, config, summary.  Replaces what
+  // was sent before.  Errors: the store's.
+  virtual Status add_facts(store::RunReader&) { return Done{}; }
+  // Sends the batch, or says how far that is.  Nothing: it is under way; `ready` (SinkParts) is
+  // called when it is worth asking again.  Blocks for the disk at most, never for the network.
+  virtual std::optional<SendResult> send() = 0;
+  // After kAcknowledged: what open() needs to go on behind the batch.
+  virtual std::string cursor() const { return ""; }
+  // Forgets the batch.
+  virtual void clear() = 0;
+};
+
+// What a sink works with; both outlive it.
+struct SinkParts {
+  HttpTransport& http;
+  std::function<void()> ready;  // see Sink::send()
+};
+
+// The sink of a URL.  kInvalidArgument: unknown scheme (the message lists the known ones) or a
+// malformed URL.
+Result<std::unique_ptr<Sink>> make_sink(const std::string& url, const SinkParts& parts);
+// As make_sink(), without making one.
+Status check_sink(const std::string& url);
+
+}  // namespace ringlog::service
