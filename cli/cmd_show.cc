@@ -81,6 +81,32 @@ int64_t duration_ns(const store::RunMeta& meta) {
   return (meta.ended_ns != 0 ? meta.ended_ns : shm::realtime_ns()) - meta.created_ns;
 }
 
+// A sink as the store knows it, while no service sends to it.
+struct StoredSink {
+  std::string url;
+  std::string state;
+  uint64_t sent = 0;
+  uint64_t lag = 0;
+  std::string error;
+};
+
+// Of the description and of the watermarks; nothing while the service knows more.
+std::vector<StoredSink> stored_sinks(const RunStory& story) {
+  if (!story.live_sinks.empty()) return {};
+  std::map<std::string, store::SinkState> states = story.sinks;
+  for (const std::string& url : story.meta.sinks) states.try_emplace(url);
+  uint64_t stored = 0;
+  for (const store::ProducerState& producer : story.producers) stored += stored_rows(producer);
+  std::vector<StoredSink> sinks;
+  for (const auto& [url, state] : states) {
+    const uint64_t done = std::min(stored, state.rows + state.left_out);
+    StoredSink sink{url, done == stored ? "done" : "waiting", state.rows, stored - done, ""};
+    if (state.left_out > 0) sink.error = std::to_string(state.left_out) + " left out";
+    sinks.push_back(std::move(sink));
+  }
+  return sinks;
+}
+
 Json sinks_json(const RunStory& story) {
   Json sinks = Json::array();
   for (const LiveSink& sink : story.live_sinks) {
@@ -90,9 +116,12 @@ Json sinks_json(const RunStory& story) {
                      {"lag", sink.lag_rows},
                      {"error", sink.last_error}});
   }
-  if (!story.live_sinks.empty()) return sinks;
-  for (const auto& [name, state] : story.sinks) {
-    sinks.push_back({{"url", name}, {"sent", state.rows}});
+  for (const StoredSink& sink : stored_sinks(story)) {
+    sinks.push_back({{"url", sink.url},
+                     {"state", sink.state},
+                     {"sent", sink.sent},
+                     {"lag", sink.lag},
+                     {"error", sink.error}});
   }
   return sinks;
 }
@@ -289,9 +318,12 @@ void ShowPage::print_sinks() {
                {format_count(sink.lag_rows)},
                {printable(sink.last_error)}});
   }
-  for (const auto& [name, state] : story_.sinks) {
-    if (!story_.live_sinks.empty()) break;
-    table.add({{printable(name)}, {""}, {format_count(state.rows)}, {""}, {""}});
+  for (const StoredSink& sink : stored_sinks(story_)) {
+    table.add({{printable(sink.url)},
+               {sink.state},
+               {format_count(sink.sent)},
+               {format_count(sink.lag)},
+               {sink.error}});
   }
   context_.out.write(table.render(context_.style, 2));
 }

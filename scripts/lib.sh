@@ -23,6 +23,10 @@ packages_build=(
   libcapnp-dev libcli11-dev libcurl4-openssl-dev libfmt-dev libgmock-dev libgtest-dev libisal-dev
   libleveldb-dev libprotobuf-dev libspdlog-dev libtomlplusplus-dev libzstd-dev ninja-build
   nlohmann-json3-dev pkg-config protobuf-compiler python3 zlib1g-dev)
+# Servers that tests send runs to.  What the first need is installed; the second are only unpacked,
+# below build/servers, because installing them would start them.
+packages_test=(clickhouse-common)
+packages_unpacked=(clickhouse-server influxdb victoria-metrics)
 packages_check=(clang clang-format clang-tidy libclang-rt-dev)
 
 # say MESSAGE...: progress, on stderr.
@@ -78,6 +82,21 @@ install_packages() {
   say "installing ${missing[*]}"
   logged apt-update "${apt[@]}" update
   logged apt-install "${apt[@]}" install --no-install-recommends "${missing[@]}"
+}
+
+# unpack_packages FOLDER PACKAGE...: the files of packages, without installing them.
+unpack_packages() {
+  local folder="$1" package
+  shift
+  for package in "$@"; do
+    if [[ -e "$folder/$package.unpacked" ]]; then continue; fi
+    mkdir -p "$folder"
+    (cd "$folder" && rm -f "$package"_*.deb &&
+      logged "download-$package" apt-get -q -o Acquire::Retries=3 download "$package")
+    dpkg-deb -x "$folder/$package"_*.deb "$folder"
+    rm -f "$folder/$package"_*.deb
+    touch "$folder/$package.unpacked"
+  done
 }
 
 # logged NAME COMMAND...: runs a command with its output in build/logs/NAME.log; when it fails,

@@ -1,5 +1,6 @@
 #include "daemon/sinks/sink.h"
 
+#include "daemon/sinks/clickhouse_sink.h"
 #include "daemon/sinks/file_sink.h"
 
 #include <array>
@@ -19,6 +20,7 @@ struct Kind {
 };
 
 constexpr std::array kKinds = {
+    Kind{"clickhouse+http", "clickhouse+http[s]://[user@]host:port/database", make_clickhouse_sink},
     Kind{"jsonl+file://", "jsonl+file:///path", make_file_sink},
 };
 

@@ -75,5 +75,26 @@ TEST(Sinks, AreShownWithoutTheirPassword) {
   EXPECT_EQ(without_credentials("no url"), "no url");
 }
 
+TEST(Sinks, TakeNoPasswordFromTheirUrl) {
+  EXPECT_THAT(check_sink("clickhouse+https://me@h:8443/db?compress=gzip&timeout_s=5"), IsOk());
+  EXPECT_THAT(
+      check_sink("clickhouse+http://me:secret@h/db"),
+      FailsWith(Code::kInvalidArgument, ::testing::AllOf(HasSubstr("clickhouse+http://me@h/db"),
+                                                         HasSubstr("CLICKHOUSE_PASSWORD"),
+                                                         ::testing::Not(HasSubstr("secret")))));
+}
+
+TEST(Sinks, SayWhatIsWrongWithTheirUrl) {
+  const auto says = [](const std::string& url, const std::string& text) {
+    EXPECT_THAT(check_sink(url), FailsWith(Code::kInvalidArgument, HasSubstr(text))) << url;
+  };
+  says("clickhouse+httpx://h/db", "neither clickhouse+http:// nor");
+  says("clickhouse+http:///db", "names no host");
+  says("clickhouse+http://h/a b", "space or control character");
+  says("clickhouse+http://h/db?pasword=x", "unknown option pasword; known are: compress timeout_s");
+  says("clickhouse+http://h/db?compress=lz4", "compress=lz4 is not none, gzip or zstd");
+  says("clickhouse+http://h/db?timeout_s=0", "timeout_s=0 is not a number of seconds from 1");
+}
+
 }  // namespace
 }  // namespace ringlog::service

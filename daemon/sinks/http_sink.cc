@@ -1,0 +1,147 @@
+#include "daemon/sinks/http_sink.h"
+
+#include "daemon/limits.h"
+#include "daemon/sinks/compress.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace ringlog::service {
+
+namespace {
+
+using Kind = SendResult::Kind;
+using Outcome = HttpAnswer::Outcome;
+
+// What people see of an answer: its first line, without what a terminal would act on.
+std::string first_line(const std::string& body) {
+  constexpr size_t kShownMax = 300;
+  std::string line = body.substr(0, std::min(body.find_first_of("\r\n"), kShownMax));
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  return line;
+}
+
+SendResult judge_failure(const std::string& base, const HttpAnswer& answer) {
+  SendResult result{.kind = Kind::kRetry, .message = base + ": " + answer.message};
+  switch (answer.outcome) {
+    case Outcome::kTimeout:
+      result.is_slow = true;
+      break;
+    case Outcome::kUntrusted:
+      result.message += "; if its authority is your own, name its file in SSL_CERT_FILE";
+      break;
+    case Outcome::kNonsense:
+      result.message += "; is this the address of the server?";
+      break;
+    case Outcome::kAnswered:
+    case Outcome::kUnreachable:
+      break;
+  }
+  return result;
+}
+
+}  // namespace
+
+HttpSink::HttpSink(HttpServer server, const SinkParts& parts)
+    : server_(std::move(server)), parts_(parts) {}
+
+HttpSink::~HttpSink() { parts_.http.cancel(call_); }
+
+std::optional<SendResult> HttpSink::send() {
+  if (call_ != 0) return {};
+  if (answer_) {
+    const HttpAnswer answer = *std::exchange(answer_, {});
+    SendResult result = judge(answer);
+    if (result.kind != Kind::kAcknowledged) return result;
+  }
+  std::optional<Call> call = next();
+  if (!call) return SendResult{};
+  start(*std::move(call));
+  return {};
+}
+
+void HttpSink::start(Call call) {
+  HttpRequest request{.url = server_.url.base + call.target,
+                      .user = server_.user,
+                      .password = server_.password,
+                      .headers = server_.headers,
+                      .body = std::move(call.body),
+                      .deadline_ms = server_.deadline_ms};
+  if (!request.body.empty() && server_.coding != Coding::kNone) {
+    const bool is_gzip = server_.coding == Coding::kGzip;
+    request.body = is_gzip ? gzip(request.body) : zstd(request.body);
+    request.headers.push_back(is_gzip ? "Content-Encoding: gzip" : "Content-Encoding: zstd");
+  }
+  call_ = parts_.http.start(std::move(request), [this](HttpAnswer answer) {
+    call_ = 0;
+    answer_ = std::move(answer);
+    parts_.ready();
+  });
+}
+
+void HttpSink::clear() {
+  parts_.http.cancel(std::exchange(call_, 0));
+  answer_.reset();
+}
+
+std::string HttpSink::text_of(const HttpAnswer& answer) const {
+  return server_.url.base + " answers " + std::to_string(answer.status) +
+         (answer.body.empty() ? "" : ": " + first_line(answer.body));
+}
+
+SendResult HttpSink::refused_password(const HttpAnswer& answer) const {
+  return {.kind = Kind::kRefused,
+          .message = text_of(answer) + "; put the right password into " + server_.secrets +
+                     " and start the run or the service again"};
+}
+
+SendResult HttpSink::judge_status(const HttpAnswer& answer) const {
+  if (answer.outcome != Outcome::kAnswered) return judge_failure(server_.url.base, answer);
+  const int status = answer.status;
+  if (status >= 200 && status < 300) return {};
+  if (status == 401 || status == 403 || status == 407) return refused_password(answer);
+  SendResult result{
+      .kind = Kind::kRetry, .retry_after_ms = answer.retry_after_ms, .message = text_of(answer)};
+  if (status >= 300 && status < 400) {
+    const bool is_for_good = status == 301 || status == 308;
+    if (is_for_good) result.kind = Kind::kRefused;
+    result.message = server_.url.base + " redirects to " + without_credentials(answer.location) +
+                     "; a password is not sent on, so use that address if it is right";
+  } else if (status == 400 || status == 413 || status == 422) {
+    result.kind = Kind::kSplit;
+  } else if (status == 404) {
+    result.message += "; is this the address and the database?";
+  }
+  return result;
+}
+
+Result<Coding> coding_of(const SinkUrl& url) {
+  const auto option = url.options.find("compress");
+  // Packing costs a core more than a loopback does.
+  if (option == url.options.end()) return url.is_loopback() ? Coding::kNone : Coding::kGzip;
+  if (option->second == "none") return Coding::kNone;
+  if (option->second == "gzip") return Coding::kGzip;
+  if (option->second == "zstd") return Coding::kZstd;
+  return Error{Code::kInvalidArgument,
+               "sink " + url.base + ": compress=" + option->second + " is not none, gzip or zstd"};
+}
+
+Result<int64_t> deadline_ms_of(const SinkUrl& url) {
+  const auto option = url.options.find("timeout_s");
+  if (option == url.options.end()) return kHttpDeadlineMs;
+  constexpr int64_t kSecondsMax = 3600;
+  const std::string& text = option->second;
+  int64_t seconds = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (read.ec != std::errc() || read.ptr != text.data() + text.size() || seconds < 1 ||
+      seconds > kSecondsMax) {
+    return Error{Code::kInvalidArgument, "sink " + url.base + ": timeout_s=" + text +
+                                             " is not a number of seconds from 1 to " +
+                                             std::to_string(kSecondsMax)};
+  }
+  return seconds * 1000;
+}
+
+}  // namespace ringlog::service
