@@ -15,6 +15,11 @@ namespace ringlog::shm {
 void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected,
                 std::chrono::nanoseconds timeout);
 
+// Looks at `word` until it holds something else than `expected`, at most `timeout`, and returns
+// what it holds then (acquire).  For what usually happens sooner than a sleeper is woken.
+uint32_t spin_while(const std::atomic<uint32_t>& word, uint32_t expected,
+                    std::chrono::nanoseconds timeout);
+
 // Wakes everybody who sleeps on `word`.
 void futex_wake_all(const std::atomic<uint32_t>& word);
 

@@ -36,6 +36,10 @@ inline constexpr size_t kSlotSize = 256;
 // A slot's inline reply: the slot less its words (see mailbox.h).
 inline constexpr size_t kInlineReplySizeMax = 184;
 
+// How long a waiting client looks before it sleeps: about what waking the service takes, so that an
+// answer which is ready at once costs one wake-up and not two.
+inline constexpr int64_t kAnswerSpinNs = 50'000;
+
 // Longest sleep of the service between two looks at the rings; bounds what a missed wake-up costs.
 inline constexpr int64_t kServiceSleepMaxMs = 50;
 // No heartbeat for this long means the service is gone.  Ten sleeps, so that a busy machine is not

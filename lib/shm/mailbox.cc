@@ -74,6 +74,10 @@ Result<SlotReply> Mailbox::wait(const Claim& claim, std::chrono::nanoseconds tim
   const int64_t deadline = deadline_ns(monotonic_ns(), timeout);
   // ORDER slot: DONE makes the reply visible; pairs with the release in settle().
   uint32_t word = slot.word.load(std::memory_order_acquire);
+  if (!is_answered(word)) {
+    // Without the waiter bit: an answer that comes in this time costs the service no wake either.
+    word = spin_while(slot.word, word, std::min(timeout, std::chrono::nanoseconds(kAnswerSpinNs)));
+  }
   while (!is_answered(word)) {
     const int64_t left = deadline - monotonic_ns();
     if (left <= 0) return Error{Code::kTimeout, "mailbox: no answer yet"};

@@ -7,6 +7,7 @@
 //   atomic_thread_fence       a step
 //   futex(2)                  steps with the kernel's own barriers (explorer.h)
 //   pread(2) of ring bytes    a copy from the arena, checked for races
+//   spin_while()              one look
 //   CLOCK_MONOTONIC           stands still until a wait of the thread times out
 //   reply and ring bytes      plain memory of the arena, checked for races
 //
@@ -63,6 +64,10 @@ void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, std::chron
   wait.size = sizeof word;
   wait.expected = expected;
   model::perform(wait);
+}
+
+uint32_t spin_while(const std::atomic<uint32_t>& word, uint32_t, std::chrono::nanoseconds) {
+  return word.load(std::memory_order_acquire);  // one look stands for many
 }
 
 void futex_wake_all(const std::atomic<uint32_t>& word) {

@@ -207,9 +207,10 @@ TEST_F(MailboxTest, TheWaiterBitSurvivesNoTransition) {
            [&](const auto& claim) { mailbox.cancel(claim); },
            [&](const auto& claim) { fail_slot(slot(claim), word(claim)); }}) {
     const auto claim = request();
-    // A wait that comes too late for its own deadline does not sleep, so again until one did.
+    // A wait that only looked, or comes too late for its own deadline, does not sleep; so again
+    // until one did.
     while (word(claim) == claim.word) {
-      EXPECT_THAT(wait(claim, nanoseconds(1000)), FailsWith(Code::kTimeout));
+      EXPECT_THAT(wait(claim, nanoseconds(2 * kAnswerSpinNs)), FailsWith(Code::kTimeout));
     }
     EXPECT_EQ(word(claim), claim.word | kSlotWaiter);
     settle(claim);
