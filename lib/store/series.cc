@@ -165,20 +165,69 @@ Status Line::add_statistics(const Piece& piece, size_t bucket) {
   return Done{};
 }
 
+// Rows of one bucket, next to each other: cheaper to collect than as points of their own.
+class Neighbours {
+ public:
+  // Their sum must not overflow.
+  static bool can_hold(double value) { return std::abs(value) < 1e290 || !std::isfinite(value); }
+
+  void add(uint64_t step, int64_t time_ns, double value) {
+    if (point_.rows++ == 0) {
+      point_ = point_of_row(step, time_ns, value);
+      sum_ = point_.finite == 0 ? 0 : value;
+      return;
+    }
+    if (time_ns < point_.time_first_ns) point_.first = value;
+    if (time_ns >= point_.time_last_ns) point_.last = value;
+    point_.step_first = std::min(point_.step_first, step);
+    point_.step_last = std::max(point_.step_last, step);
+    point_.time_first_ns = std::min(point_.time_first_ns, time_ns);
+    point_.time_last_ns = std::max(point_.time_last_ns, time_ns);
+    if (!std::isfinite(value)) return;
+    if (point_.finite++ == 0) point_.min = point_.max = value;
+    point_.min = std::min(point_.min, value);
+    point_.max = std::max(point_.max, value);
+    sum_ += value;
+  }
+  // Leaves none.
+  void move_to(Point& bucket) {
+    if (point_.rows == 0) return;
+    if (point_.finite > 0) point_.mean = sum_ / static_cast<double>(point_.finite);
+    add_point(bucket, point_);
+    point_ = {};
+  }
+
+ private:
+  Point point_{};
+  double sum_ = 0;
+};
+
 Status Line::add_rows(const Piece& piece) {
   const KeySet& keys = index_.keys_of(*piece.chunk);
   Result<DecodedChunk> chunk =
       decode_chunk(*piece.chunk, keys, source_, {.columns = {piece.column}});
   if (!chunk) return chunk.take_error();
   const ColumnType type = keys.columns[piece.column].type;
+  Neighbours neighbours;
+  size_t bucket = 0;
   for (size_t row = 0; row < chunk->seq.size(); ++row) {
     const uint64_t step = chunk->step[row];
     const auto time_ns = static_cast<int64_t>(chunk->time_ns[row]);
     if (step < query_.step_begin || step > piece.step_last) continue;
     if (time_ns < query_.time_begin_ns || time_ns > query_.time_last_ns) continue;
     const double value = cell_as_double(type, chunk->columns[0].cells[row]);
-    add_point_at(place_of(step, time_ns), point_of_row(step, time_ns, value));
+    const uint64_t place = place_of(step, time_ns);
+    if (buckets_.empty() || !Neighbours::can_hold(value)) {
+      if (!buckets_.empty()) neighbours.move_to(buckets_[bucket]);  // came before
+      add_point_at(place, point_of_row(step, time_ns, value));
+      continue;
+    }
+    const size_t own = bucket_of(place);
+    if (own != bucket) neighbours.move_to(buckets_[bucket]);
+    bucket = own;
+    neighbours.add(step, time_ns, value);
   }
+  if (!buckets_.empty()) neighbours.move_to(buckets_[bucket]);
   return Done{};
 }
 
