@@ -425,6 +425,27 @@ TEST_F(Reader, SeriesOfAnyRangeHideNoSpike) {
   }
 }
 
+TEST_F(Reader, ThePointsOfHugeValuesHaveAMean) {
+  Writer writer(1, 0);
+  Commit commit;
+  RowBlock block({1, 0}, kLoss);
+  for (uint64_t step = 0; step < 1000; ++step) {
+    const uint64_t cell = bits_of(step % 10 == 0 ? 1.0 : 1.5e308);
+    block.add_row(writer.next(0), step, static_cast<int64_t>(step), std::span(&cell, 1));
+  }
+  commit.blocks.push_back(std::move(block));
+  write(commit, writer);
+  const std::vector<Series> series =
+      *open_reader(dir_.path())->series({.metric = "loss", .max_points = 10});
+  ASSERT_EQ(series[0].points.size(), 10U);
+  for (const Point& point : series[0].points) {
+    EXPECT_EQ(point.rows, 100U);
+    EXPECT_NEAR(point.mean / 1.35e308, 1, 1e-9);
+    EXPECT_EQ(point.min, 1.0);
+    EXPECT_EQ(point.max, 1.5e308);
+  }
+}
+
 TEST_F(Reader, SeriesShowTheNewestAttempt) {
   Writer old(1, 0, 0);
   Writer young(2, 0, 1);
