@@ -67,6 +67,21 @@ struct StoredRecord {
   record @2 :Record.Record;
 }
 
+struct Stats {
+  # What the service measured of the machine and of the run's processes: samples of the same names.
+  names @0 :List(Text);        # docs/system_metrics.md.
+  timesNs @1 :List(Int64);     # Of the samples, nanoseconds since the Unix epoch.
+  values @2 :List(Float64);    # Sample by sample, one for each name; NaN: not known at that time.
+  gpus @3 :List(Gpu);          # Those that the names speak of.
+
+  struct Gpu {
+    index @0 :UInt32;          # The N of gpu.N.
+    uuid @1 :Text;             # Empty: not known.
+    name @2 :Text;
+    ranks @3 :List(Int32);     # Of the run, that use it.
+  }
+}
+
 struct RunMeta {
   # Written when the run is created and when its description changes.
   runId @0 :Text;
@@ -83,6 +98,7 @@ struct RunMeta {
   state @11 :Text;             # DESIGN: running, finished, failed, crashed, killed, stopped.
   endedNs @12 :Int64;          # 0: not ended.
   isSynced @13 :Bool;          # durability = "synced": every commit is synced.
+  monitorMs @14 :Int32;        # Milliseconds between samples of the machine; 0: default, -1: none.
 }
 
 struct ProducerState {

@@ -19,6 +19,7 @@ inline constexpr char kFormat = 0x01;
 inline constexpr char kPage = 0x10;
 inline constexpr char kChunk = 0x20;
 inline constexpr char kRecord = 0x30;
+inline constexpr char kStats = 0x38;
 inline constexpr char kKeySet = 0x40;
 inline constexpr char kBlob = 0x50;
 inline constexpr char kState = static_cast<char>(0xF0);
@@ -63,6 +64,13 @@ inline std::string chunk(uint64_t lsn) {
 inline std::string record(uint64_t lsn) {
   std::string key{tag::kRecord};
   append_be(key, lsn);
+  return key;
+}
+
+// By the time of its first sample.
+inline std::string stats(int64_t time_ns) {
+  std::string key{tag::kStats};
+  append_be(key, static_cast<uint64_t>(time_ns < 0 ? 0 : time_ns));
   return key;
 }
 

@@ -51,6 +51,10 @@ inline constexpr size_t kInlineBytesMax = size_t{4} << 10;
 // are merged into a larger chunk soon.
 inline constexpr size_t kCompressRowsMin = 64;
 
+// Time from the first to the last sample that stand in one value of system metrics, nanoseconds:
+// whoever looks for a time begins this much before it.
+inline constexpr int64_t kStatsSpanMaxNs = 60'000'000'000;
+
 // Largest single byte cell, blob or record: what Cap'n Proto will traverse by default.
 inline constexpr size_t kValueBytesMax = size_t{64} << 20;
 // What a chunk header may claim before it is called corrupt.

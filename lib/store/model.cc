@@ -65,8 +65,8 @@ size_t KeySet::number_count() const {
 }
 
 bool Commit::empty() const {
-  return key_sets.empty() && blocks.empty() && records.empty() && producers.empty() && !meta &&
-         consumed_blobs.empty() && ended.empty();
+  return key_sets.empty() && blocks.empty() && records.empty() && stats.empty() &&
+         producers.empty() && !meta && consumed_blobs.empty() && ended.empty();
 }
 
 std::string to_bytes(const KeySet& value) {
@@ -113,6 +113,7 @@ std::string to_bytes(const RunMeta& value) {
   out.setState(text(value.state));
   out.setEndedNs(value.ended_ns);
   out.setIsSynced(value.is_synced);
+  out.setMonitorMs(value.monitor_ms);
   return pack(message);
 }
 
@@ -134,6 +135,7 @@ Result<RunMeta> from_bytes(std::string_view bytes) {
     value.state = str(in.getState());
     value.ended_ns = in.getEndedNs();
     value.is_synced = in.getIsSynced();
+    value.monitor_ms = in.getMonitorMs();
     return Done{};
   });
   if (!read) return read.take_error().in("run description");

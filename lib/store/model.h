@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "store/stats.h"
+
 namespace ringlog::store {
 
 // How the eight bytes of a cell are read.  Same numbers as schema ColumnType.
@@ -127,6 +129,7 @@ struct RunMeta {
   std::string state{};
   int64_t ended_ns = 0;    // 0: not ended
   bool is_synced = false;  // every commit is synced
+  int32_t monitor_ms = 0;  // between samples of the machine; 0: default, -1: none
   bool operator==(const RunMeta&) const = default;
 };
 
@@ -194,6 +197,7 @@ struct Commit {
   std::vector<KeySet> key_sets{};  // new ones; must be in the store no later than their first row
   std::vector<RowBlock> blocks{};
   std::vector<RecordEntry> records{};
+  std::vector<Stats> stats{};              // each with a first sample later than those before
   std::vector<ProducerState> producers{};  // changed ones, whole
   std::optional<RunMeta> meta{};           // when it changed
   std::vector<BlobId> consumed_blobs{};    // their records are among `records` or `blocks`
@@ -208,6 +212,7 @@ std::string to_bytes(const KeySet& value);
 std::string to_bytes(const RunMeta& value);
 std::string to_bytes(const ProducerState& value);
 std::string to_bytes(const SinkState& value);
+std::string to_bytes(const Stats& value);
 template <typename T>
 Result<T> from_bytes(std::string_view bytes);
 template <>
@@ -218,5 +223,7 @@ template <>
 Result<ProducerState> from_bytes(std::string_view bytes);
 template <>
 Result<SinkState> from_bytes(std::string_view bytes);
+template <>
+Result<Stats> from_bytes(std::string_view bytes);
 
 }  // namespace ringlog::store

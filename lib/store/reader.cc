@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "store/keys.h"
+#include "store/limits.h"
 #include "store/row_walk.h"
 #include "store/run_facts.h"
 #include "store/run_index.h"
@@ -165,6 +166,29 @@ Status RunReader::for_each_record(std::optional<uint16_t> kind, uint64_t from_ls
   Status read = visit_records(impl_->db(), kind, from_lsn, visitor);
   if (!read) return read.take_error().in(impl_->where());
   return read;
+}
+
+Status RunReader::for_each_stats(int64_t time_begin_ns, const StatsVisitor& visitor) {
+  const int64_t begin = std::max(time_begin_ns, kStatsSpanMaxNs) - kStatsSpanMaxNs;
+  Status read = scan_prefix(
+      impl_->db(), {tag::kStats},
+      [&](std::string_view, std::string_view value) -> Result<bool> {
+        Result<Stats> stats = from_bytes<Stats>(value);
+        if (!stats) return stats.take_error();
+        return visitor(*stats);
+      },
+      key::stats(begin));
+  if (!read) return read.take_error().in(impl_->where());
+  return read;
+}
+
+Result<Stats> RunReader::last_stats() {
+  Result<std::optional<std::string>> bytes = last_value(impl_->db(), tag::kStats);
+  if (!bytes) return bytes.take_error().in(impl_->where());
+  if (!*bytes) return Stats{};
+  Result<Stats> stats = from_bytes<Stats>(**bytes);
+  if (!stats) return stats.take_error().in(impl_->where());
+  return stats;
 }
 
 Result<std::vector<LedgerEntry>> RunReader::ledger() {

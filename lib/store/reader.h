@@ -131,6 +131,8 @@ struct RecordView {
 };
 using RecordVisitor = std::function<bool(const RecordView&)>;
 
+using StatsVisitor = std::function<bool(const Stats&)>;
+
 class RunReader {
  public:
   // Opens the run in `dir` (the folder that holds store/).
@@ -177,6 +179,12 @@ class RunReader {
   // schema::Record::Which, or nothing for all.
   Status for_each_record(std::optional<uint16_t> kind, uint64_t from_lsn,
                          const RecordVisitor& visitor);
+
+  // Visits the samples of the machine, oldest first, from the value on that may hold
+  // `time_begin_ns`.
+  Status for_each_stats(int64_t time_begin_ns, const StatsVisitor& visitor);
+  // The last ones, with the GPUs of the run; empty: there are none.
+  Result<Stats> last_stats();
 
   Result<std::vector<LedgerEntry>> ledger();  // by producer id
 

@@ -23,6 +23,16 @@ std::unique_ptr<leveldb::Iterator> iterate(leveldb::DB& db) {
   return std::unique_ptr<leveldb::Iterator>(db.NewIterator(read_options_verified()));
 }
 
+// The last key that is not behind those of this kind.
+void seek_to_last(leveldb::Iterator& it, char kind) {
+  it.Seek(std::string{static_cast<char>(kind + 1)});
+  if (it.Valid()) {
+    it.Prev();
+  } else if (it.status().ok()) {
+    it.SeekToLast();
+  }
+}
+
 }  // namespace
 
 Status scan_prefix(leveldb::DB& db, const std::string& prefix, const KeyVisitor& visitor,
@@ -55,14 +65,18 @@ Result<std::string> get_newest(leveldb::DB& db, const std::string& key) {
 
 Result<std::optional<uint64_t>> last_lsn(leveldb::DB& db, char kind) {
   const auto it = iterate(db);
-  it->Seek(std::string{static_cast<char>(kind + 1)});
-  if (it->Valid()) {
-    it->Prev();
-  } else if (it->status().ok()) {
-    it->SeekToLast();
-  }
+  seek_to_last(*it, kind);
   if (!it->status().ok()) return error_of(it->status(), "read");
   return it->Valid() ? key::lsn_of(view(it->key()), kind) : std::optional<uint64_t>();
+}
+
+Result<std::optional<std::string>> last_value(leveldb::DB& db, char kind) {
+  const auto it = iterate(db);
+  seek_to_last(*it, kind);
+  if (!it->status().ok()) return error_of(it->status(), "read");
+  if (!it->Valid() || it->key().empty() || it->key()[0] != kind)
+    return std::optional<std::string>();
+  return std::optional(it->value().ToString());
 }
 
 Result<std::vector<ProducerState>> read_producers(leveldb::DB& db) {

@@ -32,6 +32,9 @@ Result<std::string> get_newest(leveldb::DB& db, const std::string& key);
 // The highest lsn among the keys of one kind; nothing when there are none.
 Result<std::optional<uint64_t>> last_lsn(leveldb::DB& db, char kind);
 
+// The value of the last key of one kind; nothing when there are none.
+Result<std::optional<std::string>> last_value(leveldb::DB& db, char kind);
+
 // All producers, by id, and all key sets, by id.  kIo, kCorrupt.
 Result<std::vector<ProducerState>> read_producers(leveldb::DB& db);
 Result<std::vector<KeySet>> read_key_sets(leveldb::DB& db);

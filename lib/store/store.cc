@@ -38,6 +38,7 @@ std::string fingerprint(const Commit& commit) {
     append_be(print, block.empty() ? 0 : block.seq.back());
   }
   append_be(print, uint64_t{commit.records.size()});
+  append_be(print, uint64_t{commit.stats.size()});
   append_be(print, uint64_t{commit.producers.size()});
   append_be(print, uint64_t{commit.ended.size()});
   return print;
@@ -220,6 +221,9 @@ Status Store::Impl::fill_state(const Commit& commit, leveldb::WriteBatch& batch)
     Result<std::string> bytes = stored_record(entry);
     if (!bytes) return bytes.take_error();
     batch.Put(key::record(next_lsn++), *bytes);
+  }
+  for (const Stats& stats : commit.stats) {
+    if (!stats.empty()) batch.Put(key::stats(stats.times_ns.front()), to_bytes(stats));
   }
   for (const KeySet& keys : commit.key_sets) batch.Put(key::key_set(keys.id), to_bytes(keys));
   for (const BlobId& blob : commit.consumed_blobs) batch.Delete(key::blob(blob));

@@ -59,7 +59,7 @@ void check_cell(const std::string& bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace ringlog;  // NOLINT
   fuzz::Input input(data, size);
-  const uint8_t type = input.take<uint8_t>() % 6;
+  const uint8_t type = input.take<uint8_t>() % 7;
   const std::string bytes = input.rest();
   switch (type) {
     case 0:
@@ -73,6 +73,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 3:
       fuzz::check_value<store::SinkState>(bytes);
+      break;
+    case 6:
+      fuzz::check_value<store::Stats>(bytes);
       break;
     case 4:
       fuzz::check_commit(bytes);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -315,6 +316,51 @@ TEST(Store, RefusesASecondWriterByName) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
   ::close(ready[0]);
   ::close(ready[1]);
+}
+
+TEST(Store, SamplesOfTheMachineComeBackInTheirOrder) {
+  const test::TempDir dir;
+  const auto store = open_store(dir.path());
+  EXPECT_TRUE(open_reader(dir.path())->last_stats()->empty());
+  constexpr int64_t kSecond = 1'000'000'000;
+  std::vector<Stats> written;
+  for (int64_t i = 0; i < 300; ++i) {
+    Stats stats;
+    stats.names = {"cpu", "gpu.0.gpu"};
+    stats.times_ns = {i * 10 * kSecond, i * 10 * kSecond + 1};
+    stats.values = {static_cast<double>(i), std::nan(""), 2, 3};
+    stats.gpus = {{0, "GPU-1", "a GPU", {0, static_cast<int32_t>(i)}}};
+    Commit commit;
+    commit.stats.push_back(stats);
+    commit.stats.emplace_back();  // of nothing, which is not kept
+    ASSERT_FALSE(commit.empty());
+    ASSERT_THAT(store->write(commit, false), IsOk());
+    written.push_back(std::move(stats));
+  }
+  const auto reader = open_reader(dir.path());
+  std::vector<Stats> read;
+  const auto keep = [&](const Stats& stats) {
+    read.push_back(stats);
+    return true;
+  };
+  ASSERT_THAT(reader->for_each_stats(0, keep), IsOk());
+  EXPECT_EQ(read, written);
+  EXPECT_EQ(*reader->last_stats(), written.back());
+  read.clear();
+  ASSERT_THAT(reader->for_each_stats(2000 * kSecond, keep), IsOk());
+  ASSERT_FALSE(read.empty());
+  EXPECT_LE(read.front().times_ns.front(), 2000 * kSecond);
+  EXPECT_GE(read.front().times_ns.front(), 2000 * kSecond - kStatsSpanMaxNs);
+  EXPECT_EQ(*reader->row_count(), 0u) << "samples are no rows";
+}
+
+TEST(Store, SamplesThatDoNotFitTogetherAreCorrupt) {
+  Stats stats;
+  stats.names = {"a", "b"};
+  stats.times_ns = {1};
+  stats.values = {1};
+  EXPECT_THAT(from_bytes<Stats>(to_bytes(stats)),
+              FailsWith(Code::kCorrupt, HasSubstr("1 values of 2 names in 1 samples")));
 }
 
 TEST(Store, SaysThatThereIsNoRun) {
