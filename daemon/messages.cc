@@ -94,6 +94,7 @@ RunSpec read_run_spec(schema::RunSpec::Reader in) {
   spec.host = text(in.getHost());
   spec.command = texts(in.getCommand());
   spec.mode = text(in.getMode());
+  spec.monitor_ms = in.getMonitorMs();
   return spec;
 }
 

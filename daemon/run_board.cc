@@ -135,6 +135,7 @@ void RunBoard::describe(const RunSpec& spec) {
   if (meta_.notes.empty()) meta_.notes = spec.notes;
   meta_.is_synced |= spec.is_synced;
   if (meta_.host.empty()) meta_.host = spec.host;
+  if (meta_.monitor_ms == 0) meta_.monitor_ms = spec.monitor_ms;
   if (meta_.command.empty()) meta_.command = spec.command;
   for (const std::string& sink : spec.sinks) {
     if (std::find(meta_.sinks.begin(), meta_.sinks.end(), sink) == meta_.sinks.end()) {
@@ -179,6 +180,22 @@ std::optional<store::ProducerState> RunBoard::producer(uint32_t id) const {
   const auto found = entries_.find(id);
   if (found == entries_.end()) return std::nullopt;
   return found->second.state;
+}
+
+std::vector<RunningProcess> RunBoard::running() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<RunningProcess> processes;
+  for (const auto& [id, entry] : entries_) {
+    const store::ProducerState& state = entry.state;
+    if (state.state != "running" || entry.is_gone) continue;
+    processes.push_back({state.pid, state.pid_start, state.rank, state.local_rank});
+  }
+  return processes;
+}
+
+int32_t RunBoard::monitor_ms() const {
+  const std::lock_guard lock(mutex_);
+  return meta_.monitor_ms;
 }
 
 size_t RunBoard::running_count() const {

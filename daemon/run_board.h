@@ -19,6 +19,14 @@
 
 namespace ringlog::service {
 
+// A process that is attached now.
+struct RunningProcess {
+  int32_t pid = 0;
+  uint64_t pid_start = 0;
+  int32_t rank = 0;
+  int32_t local_rank = -1;
+};
+
 class RunBoard {
  public:
   RunBoard(store::RunMeta meta, const std::vector<store::ProducerState>& producers);
@@ -47,6 +55,10 @@ class RunBoard {
   std::optional<store::RunMeta> take_changed_meta();
   std::vector<store::ProducerState> producers() const;
   std::optional<store::ProducerState> producer(uint32_t id) const;
+  // Those whose state is running, by id.
+  std::vector<RunningProcess> running() const;
+  // The run's setting: milliseconds between samples of the machine; 0: default, -1: none.
+  int32_t monitor_ms() const;
   // Producers whose state is running.
   size_t running_count() const;
   // Where automatic steps of this rank go on.

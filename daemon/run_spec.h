@@ -36,6 +36,7 @@ struct RunSpec {
   std::string host;
   std::vector<std::string> command;
   std::string mode;
+  int32_t monitor_ms = 0;  // between samples of the machine; 0: default, -1: none
 };
 
 // Who is at the other end of a connection: from the kernel, never from a message.

@@ -44,6 +44,7 @@ struct RunSpec {
   host @10 :Text;
   command @11 :List(Text);     # The process's command line.
   mode @12 :Text;              # online | offline
+  monitorMs @13 :Int32;        # Milliseconds between samples of the machine; 0: default, -1: none.
 }
 
 struct ProducerSpec {

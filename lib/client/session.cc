@@ -79,6 +79,7 @@ void describe_run(const SessionSpec& spec, schema::RunSpec::Builder out) {
   const auto command = command_line();
   set_list(command, out.initCommand(static_cast<capnp::uint>(command.size())));
   out.setMode(s.mode.c_str());
+  out.setMonitorMs(s.monitor_ms);
   describe_producer(spec, out.initProducer());
 }
 

@@ -44,7 +44,8 @@ constexpr std::string_view kFields[] = {"project",
                                         "durability",
                                         "console",
                                         "strict",
-                                        "sinks"};
+                                        "sinks",
+                                        "monitor"};
 // Variables that are not fields of Settings but ours.
 constexpr std::string_view kOtherVariables[] = {"RINGLOG_RUNTIME_DIR", "RINGLOG_SERVICE",
                                                 "RINGLOG_IDLE_EXIT_S", "RINGLOG_FAILPOINT"};
@@ -112,6 +113,7 @@ SettingFields argument_fields(const Settings& s) {
   text("console", s.console);
   if (s.strict) fields["strict"] = *s.strict ? "true" : "false";
   text("sinks", lines(s.sinks));
+  text("monitor", s.monitor);
   return fields;
 }
 
@@ -130,6 +132,9 @@ std::optional<std::string> toml_text(const toml::node& node, std::string_view fi
   if (node.is_string()) return *node.value<std::string>();
   if (!is_list(field)) {
     if (node.is_boolean()) return *node.value<bool>() ? "true" : "false";
+    if (field == "monitor" && node.is_floating_point()) {
+      return std::to_string(*node.value<double>());
+    }
     if (node.is_integer()) return std::to_string(*node.value<int64_t>());
     return std::nullopt;
   }
@@ -171,7 +176,7 @@ Result<Layer> file_layer() {
 using Apply = std::function<std::optional<std::string>(ResolvedSettings&, const std::string&)>;
 
 template <typename T>
-std::optional<T> parse_integer(const std::string& text) {
+std::optional<T> parse_number(const std::string& text) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -223,7 +228,7 @@ std::optional<std::string> apply_dir(ResolvedSettings& s, const std::string& v) 
 template <typename T>
 Apply integer_field(T ResolvedSettings::*field, T low, T high) {
   return [=](ResolvedSettings& s, const std::string& v) -> std::optional<std::string> {
-    const auto value = parse_integer<T>(v);
+    const auto value = parse_number<T>(v);
     if (!value || *value < low || *value > high) {
       return "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
     }
@@ -247,8 +252,23 @@ Apply choice_field(T ResolvedSettings::*field, std::vector<std::pair<std::string
   };
 }
 
+std::optional<std::string> apply_monitor(ResolvedSettings& s, const std::string& v) {
+  constexpr double kSecondsMin = 0.1;
+  constexpr double kSecondsMax = 3600;
+  if (v == "off") {
+    s.monitor_ms = -1;
+    return std::nullopt;
+  }
+  const auto seconds = parse_number<double>(v);
+  if (!seconds || !(*seconds >= kSecondsMin && *seconds <= kSecondsMax)) {
+    return "off, or seconds between samples from 0.1 to 3600";
+  }
+  s.monitor_ms = static_cast<int32_t>(*seconds * 1000 + 0.5);
+  return std::nullopt;
+}
+
 std::optional<std::string> apply_ring_bytes(ResolvedSettings& s, const std::string& v) {
-  const auto bytes = parse_integer<uint64_t>(v);
+  const auto bytes = parse_number<uint64_t>(v);
   if (!bytes || !std::has_single_bit(*bytes) || *bytes < shm::kRingBytesMin ||
       *bytes > shm::kRingBytesMax) {
     return "a power of two from " + std::to_string(shm::kRingBytesMin) + " to " +
@@ -286,6 +306,7 @@ const std::map<std::string, Apply>& appliers() {
       {"strict", choice_field<bool>(&S::strict,
                                     {{"true", true}, {"1", true}, {"false", false}, {"0", false}})},
       {"sinks", list_field(&S::sinks)},
+      {"monitor", apply_monitor},
   };
   return *kAppliers;
 }

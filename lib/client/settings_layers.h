@@ -39,6 +39,7 @@ struct ResolvedSettings {
   Console console = Console::kAuto;
   bool strict = false;
   std::vector<std::string> sinks{};
+  int32_t monitor_ms = 0;  // between samples of the machine; 0: the service's default, -1: none
   // Which layer set each field: default, a file's path, a variable's name, "argument", a launcher.
   std::map<std::string, std::string> origin{};
   // Things to say once: RINGLOG_ variables that nobody knows.

@@ -184,6 +184,29 @@ struct Refusal {
   const char* allowed;
 };
 
+TEST_F(SettingsTest, MonitorIsOffOrSeconds) {
+  EXPECT_EQ(resolved().monitor_ms, 0) << "the service's default";
+  const std::vector<std::pair<std::string, int32_t>> good = {
+      {"off", -1}, {"0.1", 100}, {"2", 2000}, {"1.5", 1500}, {"3600", 3'600'000}};
+  for (const auto& [text, ms] : good) {
+    const auto settings = with_variable("RINGLOG_MONITOR", text);
+    ASSERT_THAT(settings, IsOk()) << text;
+    EXPECT_EQ(settings->monitor_ms, ms) << text;
+  }
+  for (const char* text : {"", "on", "0", "0.09", "-1", "3601", "nan", "1s", "1e99"}) {
+    EXPECT_THAT(with_variable("RINGLOG_MONITOR", text),
+                FailsWith(Code::kInvalidArgument, HasSubstr("off, or seconds")))
+        << text;
+  }
+  for (const char* text : {"monitor = 0.5", "monitor = '0.5'"}) {
+    write_file(text);
+    EXPECT_EQ(resolved().monitor_ms, 500) << text;
+  }
+  Settings arguments;
+  arguments.monitor = "off";
+  EXPECT_EQ(resolved(arguments).monitor_ms, -1);
+}
+
 TEST_F(SettingsTest, RefusalsNameTheLayerTheFieldTheValueAndWhatIsAllowed) {
   const char* const rank = "a whole number from 0 to 1000000";
   const char* const ring = "a power of two from 131072 to 1073741824";

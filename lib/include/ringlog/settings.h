@@ -46,6 +46,7 @@ struct Settings {
   std::string console{};                       // auto (default) | off | quiet: lines on stderr
   std::optional<bool> strict{};                // init() throws instead of disabling the run
   std::vector<std::string> sinks{};            // URLs; RINGLOG_SINKS: separated by commas
+  std::string monitor{};  // samples of the machine: off, or seconds between them; default 1
 };
 
 }  // namespace ringlog
