@@ -50,7 +50,7 @@ struct Batch {
   store::Commit commit;
   std::vector<Progress> progress;
   std::vector<Answer> answers;
-  size_t bytes = 0;        // of rows and records, roughly
+  size_t bytes = 0;        // of rows, records and samples, roughly
   uint64_t serial = 0;     // distinguishes batches of one stream
   int64_t started_ms = 0;  // when the first thing came in; 0: nothing yet
   bool is_urgent = false;  // somebody waits for it

@@ -105,6 +105,13 @@ void Intake::publish_sent(const store::Cursors& sent, uint32_t network_state) {
   }
 }
 
+void Intake::add_stats(store::Stats stats) {
+  if (stats.empty() || is_blocked()) return;
+  start_batch();
+  batch_->bytes += stats.bytes();
+  batch_->commit.stats.push_back(std::move(stats));
+}
+
 void Intake::touch() {
   start_batch();
   batch_->is_urgent = true;

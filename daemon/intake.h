@@ -62,6 +62,8 @@ class Intake {
   void barrier(std::function<void()> done);
   // What all sinks acknowledged: into the words of the producers.
   void publish_sent(const store::Cursors& sent, uint32_t network_state);
+  // Samples of the machine, of the service itself; stored once, like rows.
+  void add_stats(store::Stats stats);
   // The run's description changed: commit it soon.
   void touch();
 

@@ -176,6 +176,7 @@ void StreamMux::barrier(const std::vector<std::string>& dirs, std::function<void
   for (const std::string& dir : dirs) {
     Run& run = *runs_.at(dir);
     note_dead_members(run);
+    parts_.monitor.flush(run.stream.get());
     when_settled(run, [this, stream = run.stream, countdown] {
       parts_.drain.post([this, stream, countdown] {
         stream->intake.barrier(
@@ -250,6 +251,7 @@ void StreamMux::drain_all(std::function<void()> done) {
     if (*box) std::exchange(*box, nullptr)();
   };
   parts_.loop.after(kShutdownWaitMs, once);
+  parts_.monitor.flush();
   const std::vector<std::string> dirs = open_dirs();
   auto countdown = std::make_shared<Countdown>(Countdown{dirs.size() + 1, once});
   for (const std::string& dir : dirs) {

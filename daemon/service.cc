@@ -48,7 +48,12 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
                 drain_.post(
                     [stream = std::move(stream), box] { stream->intake.confirm(std::move(*box)); });
               }),
-      mux_({loop_, drain_, writer_, network_, tidier_, large_, clock_, place.segments,
+      monitor_(config.monitor, clock_,
+               [this](const std::shared_ptr<Stream>& stream, store::Stats stats) {
+                 auto box = std::make_shared<store::Stats>(std::move(stats));
+                 drain_.post([stream, box] { stream->intake.add_stats(std::move(*box)); });
+               }),
+      mux_({loop_, drain_, writer_, network_, tidier_, large_, monitor_, clock_, place.segments,
             epoch_of(*doorbell_)}),
       server_(loop_, mux_, clock_,
               {.runtime_dir_fd = place.dir.get(),

@@ -1,5 +1,6 @@
 #pragma once
-// Service: the object graph of ringlogd and its five threads.
+// Service: the object graph of ringlogd and its five threads; while a run is open the monitor has
+// its own (monitor/monitor.h).
 //
 //   auto service = Service::start(place, {});
 //   (*service)->run();   // until SIGTERM, a teardown or nothing to do
@@ -11,6 +12,7 @@
 #include "daemon/control_loop.h"
 #include "daemon/drain.h"
 #include "daemon/large_replies.h"
+#include "daemon/monitor/monitor.h"
 #include "daemon/network.h"
 #include "daemon/runtime_dir.h"
 #include "daemon/server.h"
@@ -29,6 +31,7 @@ namespace ringlog::service {
 
 struct ServiceConfig {
   int64_t idle_exit_ms = -1;  // exit after this long with nothing to do; negative: never
+  MonitorPlaces monitor{};    // where the machine is looked at
 };
 
 class Service {
@@ -62,6 +65,7 @@ class Service {
   Drain drain_;
   Writer writer_;
   Tidier tidier_;
+  Monitor monitor_;
   StreamMux mux_;
   Server server_;
 };

@@ -181,6 +181,7 @@ void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>
   run.state = State::kOpen;
   parts_.drain.post([&drain = parts_.drain, stream = run.stream] { drain.add(stream); });
   for (const auto& then : waiting) then(&run);
+  parts_.monitor.add(run.stream);
   if (const auto sinks = run.stream->board.meta().sinks; !sinks.empty()) {
     parts_.network.add(run.stream, sinks);
   }
@@ -252,6 +253,7 @@ void StreamMux::keep_house() {
 // A run is closed when its sinks have everything and the intake has nothing.
 void StreamMux::ask_close(Run& run) {
   run.is_close_asked = true;
+  parts_.monitor.flush(run.stream.get());
   parts_.network.view(run.stream, [this, stream = run.stream](const Network::View& view) {
     parts_.drain.post([this, stream, is_sent = view.is_idle] {
       const bool is_idle = is_sent && stream->intake.is_empty();
@@ -266,6 +268,7 @@ void StreamMux::start_closing(const std::string& dir, bool is_idle) {
   // Somebody may have come meanwhile.
   if (!is_idle || !run.members.empty() || run.empty_since_ms == 0) return;
   run.state = State::kClosing;
+  parts_.monitor.remove(*run.stream);
   parts_.drain.post([this, dir, stream = run.stream] {
     parts_.drain.remove(stream);
     parts_.network.remove(stream, [this, dir, stream] {

@@ -12,6 +12,7 @@
 #include "daemon/drain.h"
 #include "daemon/large_replies.h"
 #include "daemon/loop.h"
+#include "daemon/monitor/monitor.h"
 #include "daemon/network.h"
 #include "daemon/process_watch.h"
 #include "daemon/recovery.h"
@@ -45,6 +46,7 @@ class StreamMux {
     Network& network;
     Tidier& tidier;
     LargeReplies& large;
+    Monitor& monitor;
     const Clock& clock;
     shm::SegmentPlaces segments;
     uint32_t epoch = 0;

@@ -128,7 +128,7 @@ void Writer::give_back(const Batch& batch, Stream& stream, bool was_synced) {
     }
     writes.unsynced.clear();
     writes.unsynced_since_ms = 0;
-  } else if (writes.unsynced_since_ms == 0) {
+  } else if (writes.unsynced_since_ms == 0 && !writes.unsynced.empty()) {
     writes.unsynced_since_ms = clock_.monotonic_ms();
   }
 }

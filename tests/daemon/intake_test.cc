@@ -108,6 +108,25 @@ TEST_F(IntakeTest, JoiningIsStoredAtOnce) {
   EXPECT_EQ(joined_, 1);
 }
 
+TEST_F(IntakeTest, SamplesOfTheMachineAreInExactlyOneBatch) {
+  store::Stats stats;
+  stats.names = {"cpu"};
+  stats.times_ns = {5};
+  stats.values = {1};
+  EXPECT_TRUE(intake_->is_empty());
+  intake_->add_stats(stats);
+  EXPECT_FALSE(intake_->is_empty()) << "a run is not closed over them";
+  EXPECT_FALSE(due()) << "nobody waits for them";
+  clock_.now_ms += kBatchAgeMs;
+  auto batch = due();
+  ASSERT_TRUE(batch);
+  EXPECT_EQ(batch->commit.stats, std::vector{stats});
+  store(std::move(batch));
+  EXPECT_TRUE(intake_->is_empty());
+  intake_->add_stats({});
+  EXPECT_TRUE(intake_->is_empty()) << "no samples";
+}
+
 TEST_F(IntakeTest, ABatchIsDueWhenItIsOldEnough) {
   const auto process = join(0);
   turn_and_store();
