@@ -9,6 +9,7 @@
 #include "cli/format.h"
 #include "cli/producers.h"
 #include "cli/service.h"
+#include "cli/system_view.h"
 #include "cli/table.h"
 #include "record/path.h"
 #include "shm/posix.h"
@@ -32,6 +33,7 @@ struct RunStory {
   store::Tree summary;
   std::vector<store::Metric> metrics;
   std::map<std::string, store::SinkState> sinks;
+  store::Stats stats;  // the last ones
   uint64_t rows = 0;
   std::vector<LiveSink> live_sinks;
   std::vector<std::string> notes;
@@ -59,6 +61,7 @@ RunStory read_story(const OpenRun& run) {
   take(story, story.summary, reader.summary(), "summary");
   take(story, story.metrics, reader.metrics(), "metrics");
   take(story, story.sinks, reader.sinks(), "sinks");
+  take(story, story.stats, reader.last_stats(), "system");
   take(story, story.rows, reader.row_count(), "rows");
   sort_producers(story.producers);
   for (const std::string& line : reader.damage()) story.notes.push_back("damaged: " + line);
@@ -148,6 +151,7 @@ Json document_of(const OpenRun& run, const RunStory& story) {
   Json producers = Json::array();
   for (const auto& producer : story.producers) producers.push_back(json_of(producer));
   json["producers"] = std::move(producers);
+  json["system"] = system_json(story.stats);
   json["sinks"] = sinks_json(story);
   json["problems"] = story.notes;
   return json;
@@ -167,6 +171,7 @@ class ShowPage {
     print_tree("config", story_.config, false);
     print_tree("summary", story_.summary, true);
     print_metrics();
+    print_system();
     print_sinks();
     for (const std::string& note : story_.notes) {
       if (&note == &story_.notes.front()) title("notes");
@@ -189,6 +194,7 @@ class ShowPage {
   void tree_lines(const store::Tree& tree, bool is_rounded, size_t depth,
                   std::vector<std::string>& lines) const;
   void print_metrics();
+  void print_system();
   void print_sinks();
 
   Context& context_;
@@ -301,6 +307,17 @@ void ShowPage::print_metrics() {
   if (story_.metrics.size() <= lines_max_) return;
   context_.out.write(fmt::format("  and {} (--all shows them)\n",
                                  format_plural(story_.metrics.size() - lines_max_, "more line")));
+}
+
+void ShowPage::print_system() {
+  if (story_.stats.empty()) return;
+  const int64_t time_ns = story_.stats.times_ns.back();
+  title("system, " + format_ago(shm::realtime_ns() - time_ns));
+  std::vector<std::string> lines = system_lines(story_.stats, context_.style);
+  for (size_t i = 0; i < lines.size() && i < lines_max_; ++i) context_.out.write(lines[i] + "\n");
+  if (lines.size() <= lines_max_) return;
+  context_.out.write(fmt::format("  and {} (--all shows them)\n",
+                                 format_plural(lines.size() - lines_max_, "more line")));
 }
 
 void ShowPage::print_sinks() {

@@ -78,6 +78,7 @@ class WandbExport {
   bool has_ranks() const { return !rank_ && ranks_.size() > 1; }
   int64_t ended_ns(const MergedRow& last) const;
   Status write_records(Output& out);
+  Status write_stats(Output& out);
   Status write_rows(Output& out);
   Status write_end(Output& out);
 
@@ -153,6 +154,17 @@ Status WandbExport::write_records(Output& out) {
   return read;
 }
 
+// Samples of the machine, which is every rank's.
+Status WandbExport::write_stats(Output& out) {
+  return reader_.for_each_stats(0, [&](const store::Stats& stats) {
+    for (size_t i = 0; i < stats.samples(); ++i) {
+      records_.stats(stats.names, stats.sample(i), stats.times_ns[i], out.buffer());
+      out.spill();
+    }
+    return out.is_open();
+  });
+}
+
 Status WandbExport::write_rows(Output& out) {
   formats::StepMerge merge(reader_, filter_, has_ranks());
   auto rows = merge.run(formats::kStepMax, [&](const MergedRow& row) {
@@ -211,6 +223,7 @@ Status WandbExport::write_end(Output& out) {
 Result<ExportCount> WandbExport::write(const formats::WandbRun& run, Output& out) {
   records_.begin(run, out.buffer());
   if (Status s = write_records(out); !s) return s.take_error();
+  if (Status s = write_stats(out); !s) return s.take_error();
   if (Status s = write_rows(out); !s) return s.take_error();
   if (Status s = write_end(out); !s) return s.take_error();
   return count_;

@@ -1,6 +1,7 @@
 #include "formats/wandb_records.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "formats/utf8.h"
@@ -155,6 +156,21 @@ void WandbRecords::alert(schema::Alert::Reader alert, std::string& out) {
   const bool is_warning = alert.getLevel() == schema::Alert::Level::WARN;
   const bool is_error = alert.getLevel() == schema::Alert::Level::ERROR;
   to.set_level(is_error ? "ERROR" : is_warning ? "WARN" : "INFO");
+  append(out);
+}
+
+void WandbRecords::stats(std::span<const std::string> names, std::span<const double> values,
+                         int64_t time_ns, std::string& out) {
+  wandb::Stats& to = *record_->mutable_stats();
+  set_time(*to.mutable_timestamp(), time_ns);
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (!std::isfinite(values[i])) continue;
+    wandb::Stats::StatsItem& item = *to.add_item();
+    item.set_key(clean_utf8(names[i]));
+    std::string json;
+    store::append_json(json, store::Tree(values[i]));
+    item.set_value_json(std::move(json));
+  }
   append(out);
 }
 

@@ -77,6 +77,9 @@ class WandbRecords {
   // Text must be UTF-8; it may end within a line.
   void console(std::string_view text, bool is_stderr, int64_t time_ns, std::string& out);
   void alert(schema::Alert::Reader alert, std::string& out);
+  // One sample of the machine; values that are not known or not finite are left out.
+  void stats(std::span<const std::string> names, std::span<const double> values, int64_t time_ns,
+             std::string& out);
   // Requires row.step <= kStepMax.
   void history(const MergedRow& row, std::span<const MergedColumn> columns, std::string& out);
   // Adds what W&B's own client keeps there: of the last row, and how long the run took.

@@ -83,6 +83,7 @@ class Run:
     summary: dict = dataclasses.field(default_factory=dict)
     metrics: list[dict] = dataclasses.field(default_factory=list)
     console: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    stats: list[tuple[int, dict]] = dataclasses.field(default_factory=list)
     alerts: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     exit_code: int | None = None
     order: list[int] = dataclasses.field(default_factory=list)
@@ -129,6 +130,9 @@ def _add(run: Run, kind: int, message: dict) -> None:
         case 13:
             stream = "stdout" if protobuf.one(body, 1, 0) == 1 else "stderr"
             run.console.append((stream, protobuf.text(body, 3)))
+        case 7:
+            time = protobuf.fields(protobuf.one(body, 2))
+            run.stats.append((protobuf.one(time, 1), items(body, 3)))
         case 10:
             run.alerts.append(tuple(protobuf.text(body, number) for number in (1, 2, 3)))
         case 18:
