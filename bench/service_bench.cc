@@ -106,6 +106,44 @@ void measure_attach(const Folders& folders, uint32_t ranks, double idle_s, Figur
   wait_for_all(all, 120);
 }
 
+// --- monitor -----------------------------------------------------------------------------------
+
+// CPU time of the threads that sample the machine, once a second, for one run.  The first sample,
+// which looks through all of /proc, is part of it, as it is each ten seconds.
+void measure_monitor(const Folders& folders, const char* name, double time_s, Figures& figures) {
+  const Place place(folders);
+  const Service service(place);
+  Gate end;
+  const Shared<std::atomic<uint32_t>> attached;
+  Child rank([&] {
+    Run run = open_run("monitor");
+    attached->fetch_add(1);
+    end.wait();
+    run.finish(0);
+  });
+  wait_for_count(*attached, 1, 60);
+  const auto used = [&] {
+    uint64_t sum = 0;
+    for (const auto& [thread, ns] : cpu_ns_by_thread(service.pid())) {
+      if (thread == "monitor" || thread == "gpus" || thread == "gpu-pcie") sum += ns;
+    }
+    return static_cast<double>(sum);
+  };
+  const int64_t start = now_ns();
+  pause_for(time_s);
+  figures.set(name, 100 * used() / static_cast<double>(now_ns() - start));
+  end.open();
+  wait_for_all({&rank}, 120);
+}
+
+void measure_monitors(const Folders& folders, double time_s, Figures& figures) {
+  measure_monitor(folders, "monitor.cpu_percent", time_s, figures);
+  // The library of the tests, which answers at once: what is measured is ringlog, not a driver.
+  ::setenv("LD_LIBRARY_PATH", FAKE_NVML_DIR, 1);
+  ::setenv("FAKE_NVML_COUNT", "8", 1);
+  measure_monitor(folders, "monitor_8_gpus.cpu_percent", time_s, figures);
+}
+
 // --- cold --------------------------------------------------------------------------------------
 
 void measure_cold(const Folders& folders, Figures& figures) {
@@ -234,6 +272,7 @@ void run_parts(const Arguments& arguments, Figures& figures) {
   if (is_wanted("attach")) {
     measure_attach(folders, static_cast<uint32_t>(arguments.number("ranks", 64)), part_s, figures);
   }
+  if (is_wanted("monitor")) measure_monitors(folders, 2 * part_s, figures);
   if (is_wanted("rtt")) measure_round_trips(folders, part_s / 4, figures);
 }
 

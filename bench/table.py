@@ -43,6 +43,8 @@ SERVICE = [
     ("idle_64.cpu_percent", "service with 64 idle ranks, CPU %", 0.5),
     ("idle_64.rss_mb", "  memory beyond the rings, MiB", 64),
     ("idle_64.rings_mb", "  rings it has touched, MiB", None),
+    ("monitor.cpu_percent", "sampling the machine each second, CPU %", 0.5),
+    ("monitor_8_gpus.cpu_percent", "  with 8 GPUs of a fake driver", 0.5),
 ]
 STORING = [
     ("store_8x4.rows_per_s", "rows stored per second, 8 × 4 doubles", ("at least", 4e6)),
