@@ -1,0 +1,195 @@
+"""Servers and networks that misbehave: training does not notice, and every row arrives once."""
+
+import json
+import ssl
+import subprocess
+import unittest
+
+from engines import free_port, read_points
+from rude_server import (Manner, Request, RudeServer, answer, byte_by_byte, endless, garbage, hang,
+                         reset, take, take_and_reset)
+from sandbox import RUN, SandboxTest, until
+
+ROWS = 300
+
+
+class BadNetworksTest(SandboxTest):
+    """Issue 6, bad networks."""
+
+    def sinks(self, run: str = RUN) -> list[dict]:
+        """What `ringlog show` says."""
+        return self.sandbox.json("show", run)["sinks"]
+
+    def train(self, *urls: str, rows: int = ROWS, **env: str) -> None:
+        """A rank that must not notice anything."""
+        report, stderr = self.sandbox.train(rows=rows,
+                                            env={"RINGLOG_SINKS": ",".join(urls)} | env)
+        self.assertEqual(report["stored"], rows)
+        self.assertEqual(stderr, "")
+
+    def wait_for_state(self, state: str, *words: str) -> None:
+        """Waits until the first sink is so, and says why."""
+        until(lambda: self.sinks()[0]["state"] == state, f"{state}: {self.sinks()}")
+        self.assert_says(self.sinks()[0]["error"], *words)
+
+    def wait_until_sent(self, rows: int = ROWS) -> None:
+        """Waits until the first sink has everything."""
+        until(lambda: self.sinks()[0]["sent"] == rows, f"{rows} rows sent: {self.sinks()}")
+
+    def check_that_it_recovers(self, *manners: Manner, says: str, options: str = "") -> None:
+        """A server that misbehaves for a while: the sink says why, and then sends every row."""
+        server = RudeServer(self.sandbox)
+        server.usual = manners[0]
+        self.train(server.url(options))
+        self.wait_for_state("retrying", says)
+        server.manners = list(manners[1:])
+        server.usual = take
+        self.wait_until_sent()
+        self.assertEqual(server.steps(), list(range(ROWS)))
+        self.assertEqual(self.sinks()[0]["state"], "good")
+
+    def test_nobody_listens_for_the_whole_run(self) -> None:
+        self.train(f"clickhouse+http://127.0.0.1:{free_port()}/default")
+        self.wait_for_state("retrying", "127.0.0.1", "connect")
+        self.assertEqual(self.sinks()[0]["lag"], ROWS)
+
+    def test_no_such_name(self) -> None:
+        self.train("clickhouse+http://nobody.invalid:1/default")
+        self.wait_for_state("retrying", "nobody.invalid")
+
+    def test_it_hangs(self) -> None:
+        self.check_that_it_recovers(hang, says="timed out", options="?timeout_s=1")
+
+    def test_it_answers_byte_by_byte(self) -> None:
+        self.check_that_it_recovers(byte_by_byte, says="timed out", options="?timeout_s=1")
+
+    def test_it_resets_connections(self) -> None:
+        self.check_that_it_recovers(reset, reset, says="127.0.0.1")
+
+    def test_it_takes_the_rows_and_resets(self) -> None:
+        server = RudeServer(self.sandbox, *[take] * 7, take_and_reset, take_and_reset)
+        self.train(server.url())
+        self.wait_until_sent()
+        self.assertEqual(server.steps(), list(range(ROWS)))
+        self.assertGreater(len(server.points), len({point.key() for point in server.points}))
+
+    def test_it_asks_to_wait(self) -> None:
+        busy = answer("429 Too Many Requests", b"slow down\n", Retry_After="1")
+        self.check_that_it_recovers(busy, busy, says="429: slow down")
+
+    def test_it_asks_to_wait_without_saying_how_long(self) -> None:
+        self.check_that_it_recovers(answer("429 Too Many Requests"), says="429")
+
+    def test_it_fails_inside(self) -> None:
+        self.check_that_it_recovers(answer("503 Service Unavailable", b"restarting"),
+                                    answer("500 Internal Server Error"), says="503: restarting")
+
+    def test_it_speaks_no_http(self) -> None:
+        self.check_that_it_recovers(garbage, says="is this the address of the server?")
+
+    def test_it_answers_without_end(self) -> None:
+        self.check_that_it_recovers(endless, says="bytes; is this the address of the server?")
+
+    def test_it_redirects_for_now(self) -> None:
+        other = RudeServer(self.sandbox)
+        to = f"http://127.0.0.1:{other.port}/"
+        self.check_that_it_recovers(answer("302 Found", Location=to), says="redirects to")
+        self.assertEqual(other.requests, [])
+
+    def test_it_redirects_for_good(self) -> None:
+        """No password goes to another host."""
+        other = RudeServer(self.sandbox)
+        to = f"http://127.0.0.1:{other.port}/"
+        server = RudeServer(self.sandbox, *[answer("308 Permanent Redirect", Location=to)] * 9)
+        self.train(server.url(user="me@"), CLICKHOUSE_PASSWORD="secret")
+        self.wait_for_state("refused", to)
+        self.assertEqual(other.requests, [])
+        self.assertTrue(server.requests[0].headers["authorization"].startswith("Basic "))
+
+    def test_batches_that_are_too_large_are_halved(self) -> None:
+        def at_most_4_kib(server: RudeServer, connection, request: Request) -> None:
+            is_large = len(request.body) > 4096
+            manner = answer("413 Content Too Large") if is_large else take
+            manner(server, connection, request)
+
+        server = RudeServer(self.sandbox)
+        server.usual = at_most_4_kib
+        self.train(server.url())
+        self.wait_until_sent()
+        self.assertEqual(server.steps(), list(range(ROWS)))
+
+    def test_one_row_that_is_not_taken_is_left_out_alone(self) -> None:
+        def all_but_step_7(server: RudeServer, connection, request: Request) -> None:
+            is_bad = request.table == "ringlog_points" and any(
+                point.step == 7 for point in read_points(request.body))
+            manner = answer("400 Bad Request", b"no seventh step") if is_bad else take
+            manner(server, connection, request)
+
+        server = RudeServer(self.sandbox)
+        server.usual = all_but_step_7
+        self.train(server.url())
+        self.wait_until_sent(ROWS - 1)
+        self.assertEqual(server.steps(), [step for step in range(ROWS) if step != 7])
+        self.assert_says(self.sinks()[0]["error"], "1 left out", "no seventh step")
+        self.assertEqual(self.sinks()[0]["lag"], 0)
+
+    def test_a_refusal_stops_that_sink_alone(self) -> None:
+        refusing = RudeServer(self.sandbox)
+        refusing.usual = answer("401 Unauthorized", b"who are you?")
+        hanging = RudeServer(self.sandbox)
+        hanging.usual = hang
+        good = RudeServer(self.sandbox)
+        self.train(refusing.url(), hanging.url(), good.url())
+        until(lambda: good.steps() == list(range(ROWS)), "all rows at the good server")
+        self.wait_for_state("refused", "401: who are you?", "CLICKHOUSE_PASSWORD", ".netrc")
+        self.assertEqual(len(refusing.requests), 1)
+
+    def certificate(self, name: str) -> ssl.SSLContext:
+        """A server's side of TLS with a certificate for `name`, which is its own authority."""
+        folder = self.sandbox.scratch
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                        "-addext", f"subjectAltName=IP:{name}", "-keyout", folder / "key.pem",
+                        "-out", folder / "cert.pem"], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        return context
+
+    def test_a_certificate_of_nobody_known(self) -> None:
+        server = RudeServer(self.sandbox, context=self.certificate("127.0.0.1"))
+        self.train(server.url(user="me@"), CLICKHOUSE_PASSWORD="secret")
+        self.wait_for_state("retrying", "certificate", "SSL_CERT_FILE")
+        self.assertEqual(server.requests, [])
+
+    def test_a_certificate_of_somebody_else(self) -> None:
+        server = RudeServer(self.sandbox, context=self.certificate("127.0.0.2"))
+        self.train(server.url(), SSL_CERT_FILE=str(self.sandbox.scratch / "cert.pem"))
+        self.wait_for_state("retrying", "127.0.0.1")
+        self.assertEqual(server.requests, [])
+
+    def test_a_good_certificate(self) -> None:
+        server = RudeServer(self.sandbox, context=self.certificate("127.0.0.1"))
+        self.train(server.url("?compress=gzip"),
+                   SSL_CERT_FILE=str(self.sandbox.scratch / "cert.pem"))
+        self.wait_until_sent()
+        self.assertEqual(server.steps(), list(range(ROWS)))
+
+    def test_through_a_proxy(self) -> None:
+        proxy = RudeServer(self.sandbox)
+        self.train("clickhouse+http://far.invalid:8123/default",
+                   http_proxy=f"http://127.0.0.1:{proxy.port}")
+        self.wait_until_sent()
+        self.assertIn(" http://far.invalid:8123/?database=default&", proxy.requests[0].line)
+        self.assertEqual(proxy.steps(), list(range(ROWS)))
+
+    def test_a_url_with_a_password_is_not_taken(self) -> None:
+        """The run is disabled, says why, and repeats no password."""
+        done = self.sandbox.rank(0, rows=1,
+                                 env={"RINGLOG_SINKS": "clickhouse+http://me:secret@h/db"})
+        done.drain()
+        self.assert_says(done.stderr, "me@h/db", "CLICKHOUSE_PASSWORD")
+        self.assertNotIn("secret", done.stderr + json.dumps(self.sandbox.log_of_service()))
+
+
+if __name__ == "__main__":
+    unittest.main()
