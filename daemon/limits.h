@@ -103,6 +103,8 @@ inline constexpr int kSinkLeftOutMax = 10;
 // One batch of an engine that likes large inserts; at most this much memory per sink.
 inline constexpr size_t kEngineBatchRows = 100'000;
 inline constexpr size_t kEngineBatchBytes = size_t{4} << 20;
+// InfluxDB advises 5,000 to 10,000 points, which are rows.
+inline constexpr size_t kLineBatchRows = 10'000;
 // Engines make a file of each insert, so live runs are collected for longer.
 inline constexpr int64_t kEngineIntervalMs = 1000;
 // From the first byte of a request to the last of its answer; see the option timeout_s.

@@ -2,6 +2,7 @@
 
 #include "daemon/sinks/clickhouse_sink.h"
 #include "daemon/sinks/file_sink.h"
+#include "daemon/sinks/influx_sink.h"
 
 #include <array>
 #include <utility>
@@ -21,6 +22,7 @@ struct Kind {
 
 constexpr std::array kKinds = {
     Kind{"clickhouse+http", "clickhouse+http[s]://[user@]host:port/database", make_clickhouse_sink},
+    Kind{"influx+http", "influx+http[s]://[user@]host:port/database", make_influx_sink},
     Kind{"jsonl+file://", "jsonl+file:///path", make_file_sink},
 };
 

@@ -5,6 +5,7 @@ RINGLOG_SERVERS_DIR.  Without them the tests that need them are skipped, unless 
 is set, as scripts/test does.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -200,3 +201,57 @@ class ClickHouse(Engine):
         """All points once."""
         return list(read_points(self.query(
             f"SELECT {POINT_COLUMNS} FROM ringlog_points FINAL WHERE {where} FORMAT RowBinary")))
+
+
+class InfluxDb(Engine):
+    """influxd."""
+
+    program = "influxd"
+
+    def argv(self) -> list[str]:
+        (self.folder / "config").write_text(
+            f'reporting-disabled = true\nbind-address = "127.0.0.1:{free_port()}"\n'
+            f'[meta]\ndir = "{self.folder}/meta"\n'
+            f'[data]\ndir = "{self.folder}/data"\nwal-dir = "{self.folder}/wal"\n'
+            f'[http]\nbind-address = "127.0.0.1:{self.port}"\nmax-row-limit = 0\n')
+        return ["-config", str(self.folder / "config")]
+
+    def ping(self) -> None:
+        self.query("SHOW DATABASES")
+
+    def url(self) -> str:
+        """For RINGLOG_SINKS."""
+        return f"influx+http://127.0.0.1:{self.port}/metrics"
+
+    def query(self, sql: str) -> list[dict]:
+        """The series that a query answers."""
+        text = self.post("/query?" + urllib.parse.urlencode(
+            {"db": "metrics", "epoch": "ns", "q": sql}))
+        # Python would read -0 as the integer 0.
+        found = json.loads(text, parse_int=lambda n: -0.0 if n == "-0" else int(n))
+        return found["results"][0].get("series", [])
+
+
+class VictoriaMetrics(Engine):
+    """victoria-metrics."""
+
+    program = "victoria-metrics"
+
+    def argv(self) -> list[str]:
+        return [f"-httpListenAddr=127.0.0.1:{self.port}", f"-storageDataPath={self.folder}/data",
+                "-retentionPeriod=100y", "-memory.allowedBytes=256MB"]
+
+    def ping(self) -> None:
+        self.post("/metrics")
+
+    def url(self) -> str:
+        """For RINGLOG_SINKS."""
+        return f"influx+http://127.0.0.1:{self.port}/metrics"
+
+    def export(self, name: str) -> list[dict]:
+        """All samples of the metrics of a name."""
+        self.post("/internal/force_flush")
+        text = self.post("/api/v1/export", urllib.parse.urlencode(
+            {"match[]": f'{{__name__="{name}"}}', "reduce_mem_usage": "1"}).encode(),
+            {"Content-Type": "application/x-www-form-urlencoded"})
+        return [json.loads(line) for line in text.splitlines()]
