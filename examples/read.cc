@@ -65,6 +65,7 @@ bool follow(ringlog::RunReader& run) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // who reads along sees each line when it comes
   auto run = ringlog::open(argc > 1 ? argv[1] : "latest");
   if (!is_ok(run) || !print_metrics(*run)) return 1;
   if (argc > 2 && !print_series(*run, argv[2])) return 1;
