@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import unittest
+from pathlib import Path
 
 from sandbox import RUN, Program, SandboxTest, needs_root, until, wait_for_death
 
@@ -31,7 +32,8 @@ class PressureTest(SandboxTest):
             file.truncate(DISK_BYTES)
         self.sandbox.run("mkfs.ext4", "-q", image)
         self.sandbox.root.mkdir()
-        done = self.sandbox.run("mount", "-o", "loop", image, self.sandbox.root, code=None)
+        done = self.sandbox.run("mount", "-o", "loop,errors=remount-ro", image, self.sandbox.root,
+                                code=None)
         if done.returncode != 0:
             self.skipTest(f"needs loop devices: {done.stderr.decode().strip()}")
         self.sandbox.undo(lambda: self.sandbox.run("umount", "--lazy", self.sandbox.root,
@@ -81,6 +83,34 @@ class PressureTest(SandboxTest):
     def last_stored(self) -> int:
         """The index of the last row that is stored."""
         return max(row["i"] for row in self.sandbox.rows() if "i" in row)
+
+    def break_disk(self) -> None:
+        """The file system finds an error in itself and lets nobody write any more."""
+        device = self.sandbox.run("findmnt", "-no", "SOURCE", self.sandbox.root).stdout
+        switch = Path("/sys/fs/ext4", Path(device.decode().strip()).name, "trigger_fs_error")
+        if not switch.exists():
+            self.skipTest("this kernel's ext4 cannot be told to fail")
+        switch.write_text("as on a disk that dies")
+
+    @needs_root
+    def test_a_disk_that_becomes_read_only(self) -> None:
+        """Said once and with the reason; training goes on, what was stored can be read."""
+        rank = self.sandbox.rank(0, env={"RINGLOG_FULL_RING": "drop"})
+        rank.expect("logging")
+        ledger = self.sandbox.ledger
+        until(lambda: ledger.committed(0) > 5_000, "some rows")
+        until(lambda: self.sandbox.json("show", RUN)["rows"] > 0, "some of them are stored")
+        self.break_disk()
+        before = ledger.committed(0)
+        until(lambda: ledger.committed(0) > before + ROWS_FULL, "more rows than a ring holds")
+        ledger.stop()
+        report = rank.finish()
+        self.assertGreater(report["attempted"], report["stored"])
+        self.assertLess(report["longest_log_ns"], MARGIN_NS)
+        log = self.sandbox.log_of_service()
+        self.assert_says(log, "Read-only file system", self.sandbox.root)
+        self.assertLess(log.count("Read-only file system"), 10, "counted, not repeated")
+        self.assertGreater(self.sandbox.json("show", RUN)["rows"], 0)
 
     @needs_root
     def test_wait(self) -> None:
