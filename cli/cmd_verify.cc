@@ -125,6 +125,11 @@ int run_verify(Context& context, const VerifyOptions& options) {
   } else {
     context.out.write(table_of(ledger, context.style));
     context.out.write(verdict_of(totals, context.style));
+    if (!run->reader->damage().empty()) {
+      context.out.write(
+          "damaged: what the store told of other rows may be lost with them; ringlog "
+          "doctor says what cannot be read\n");
+    }
   }
   return totals.is_ok() ? kExitOk : kExitFailed;
 }

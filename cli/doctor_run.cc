@@ -51,8 +51,11 @@ void check_producers(store::RunReader& reader, Findings& findings) {
 void check_store(const OpenRun& run, Findings& findings) {
   const std::vector<std::string>& damage = run.reader->damage();
   for (const std::string& line : damage) {
+    const bool is_last = &line == &damage.back();
     findings.push_back({Health::kFail, "store", line,
-                        "what can be read is shown; ringlog verify tells what is missing"});
+                        is_last ? "what can be read is shown; the next program that logs to the "
+                                  "run mends the store, without what is lost"
+                                : ""});
   }
   if (damage.empty()) findings.push_back({Health::kOk, "store", "opens, nothing is damaged", ""});
   const auto rows = run.reader->row_count();
@@ -86,9 +89,10 @@ void check_state(const OpenRun& run, Findings& findings) {
 void check_run(const Context& context, const std::string& name, Findings& findings) {
   auto run = open_run(context, name);
   if (!run) {
-    findings.push_back({Health::kFail, "store", run.error().message,
-                        run.error().code == Code::kNotFound ? "ringlog ls lists the runs"
-                                                            : "restore it from a copy"});
+    const bool is_there = run.error().code != Code::kNotFound;
+    findings.push_back(
+        {Health::kFail, "store", run.error().message,
+         is_there ? "restore it from a copy, or ringlog rm it" : "ringlog ls lists the runs"});
     return;
   }
   findings.push_back({Health::kOk, "run", run->place.run_id + " in " + run->place.dir, ""});

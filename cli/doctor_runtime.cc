@@ -83,8 +83,8 @@ Finding check_room(const std::string& check, const std::string& path) {
   }
   return {
       Health::kWarn, check,
-      fmt::format("{}: only {} free; rings that do not fit become memfds, which do not survive "
-                  "the death of both sides",
+      fmt::format("{}: only {} free; rings that do not fit become files in /var/tmp, where the "
+                  "disk can make a log() wait",
                   path, format_bytes(*free)),
       "make room, or a larger one: docker run --shm-size=1g, or mount -o remount,size=1g " + path};
 }

@@ -32,6 +32,15 @@ bool is_data_file(std::string_view name) {
   return is_store_file(name) || name.starts_with("MANIFEST-");
 }
 
+// Whether the log is gone although there was one.
+bool has_lost_log(leveldb::Env& env, const std::string& dir) {
+  std::vector<std::string> names;
+  std::string current;
+  return env.GetChildren(dir, &names).ok() &&
+         leveldb::ReadFileToString(&env, dir + "/CURRENT", &current).ok() &&
+         is_log_missing(names, current);
+}
+
 enum class Contents { kNothing, kFilesWithoutCurrent, kDatabase };
 
 Contents contents_of(leveldb::Env& env, const std::string& dir) {
@@ -99,8 +108,7 @@ Status Opening::open(std::unique_ptr<leveldb::DB>& db) {
 // Opens; what LevelDB would notice only later counts as corruption now, while it can be repaired.
 Status Opening::open_checked(std::unique_ptr<leveldb::DB>& db) {
   Status status = open(db);
-  // With files around, "does not exist" means that the CURRENT file lies.
-  if (status.IsInvalidArgument()) return Status::Corruption(status.ToString());
+  if (status.IsInvalidArgument()) return Status::Corruption(invalid_text(status));
   if (!status.ok()) return status;
   const std::vector<std::string> damaged = damaged_tables(*db, *options.env, dir);
   if (!damaged.empty()) status = Status::Corruption("damaged table", damaged.front());
@@ -161,6 +169,11 @@ Error error_of(const leveldb::Status& status, const std::string& where) {
   return {Code::kIo, message};
 }
 
+std::string invalid_text(const leveldb::Status& status) {
+  const std::string text = status.ToString();
+  return contains(text, "does not exist") ? "the file CURRENT is missing or empty" : text;
+}
+
 void DamageLog::Logv(const char* format, va_list arguments) {
   char line[512];
   std::vsnprintf(line, sizeof(line), format, arguments);
@@ -170,8 +183,18 @@ void DamageLog::Logv(const char* format, va_list arguments) {
                                                   "epaired", "lost", "rchiving"};
   const bool tells = std::any_of(std::begin(kTelling), std::end(kTelling),
                                  [&](std::string_view part) { return contains(text, part); });
+  // A file that was turned into a table is put aside, and the reason for a repair is known.
+  const bool is_noise = text.ends_with(": OK") || text.starts_with("Error recovering version set");
+  unsigned long long files = 0;
+  unsigned long long bytes = 0;
+  const size_t at = text.find("recovered ");
+  if (text.starts_with("**** Repaired") && at != std::string::npos &&
+      std::sscanf(text.c_str() + at, "recovered %llu files; %llu bytes", &files, &bytes) == 2) {
+    text = "put together again from " + std::to_string(files) + " of its files with " +
+           std::to_string(bytes) + " bytes; what was only in others is lost";
+  }
   const std::lock_guard lock(mutex_);
-  if (tells && lines_.size() < kDamageLinesMax) lines_.push_back(std::move(text));
+  if (tells && !is_noise && lines_.size() < kDamageLinesMax) lines_.push_back(std::move(text));
 }
 
 std::vector<std::string> DamageLog::take() {
@@ -240,6 +263,8 @@ Result<Database> open_database(const std::string& dir, const DatabaseWish& wish)
   Opening opening{dir, database_options(wish.env, wish.write_buffer_size)};
   // Never with files around: LevelDB would start over and delete them.
   opening.options.create_if_missing = contents == Contents::kNothing;
+
+  if (has_lost_log(*wish.env, dir)) opening.repaired.emplace_back(kLogIsMissing);
 
   Database out;
   Status status = contents == Contents::kFilesWithoutCurrent

@@ -21,6 +21,10 @@ namespace ringlog::store {
 // kCorrupt, wrong ownership or mode kPermission, anything else kIo.
 Error error_of(const leveldb::Status& status, const std::string& where);
 
+// What LevelDB means by kInvalidArgument of an open: with files around, "does not exist" says that
+// the file CURRENT is missing or lies.
+std::string invalid_text(const leveldb::Status& status);
+
 // Keeps the lines of LevelDB's log that tell of damage; drops the others.
 class DamageLog : public leveldb::Logger {
  public:

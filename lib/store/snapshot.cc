@@ -71,7 +71,8 @@ class Capture {
   // True: `files` and `tables` hold one moment.  False: the folder changed meanwhile, try again.
   Result<bool> try_once();
 
-  Files files;   // all of them
+  Files files;  // all of them
+  bool is_log_missing = false;
   Files tables;  // the mapped ones of them
 
  private:
@@ -163,6 +164,7 @@ Result<bool> Capture::try_once() {
   if (!unchanged || !*unchanged) return unchanged;
   if (Result<bool> mapped = map_tables(*names); !mapped) return mapped;
   files.insert(tables.begin(), tables.end());
+  is_log_missing = store::is_log_missing(*names, anchor->current);
   if (!anchor->current.empty()) {
     files["CURRENT"] = std::make_shared<MemoryFile>(anchor->current);
   }
@@ -200,8 +202,7 @@ Status Snapshot::open(const std::string& dir) {
   leveldb::DB* db = nullptr;
   const leveldb::Status status = leveldb::DB::Open(view_options(*env_, log_), ViewEnv::kDir, &db);
   db_.reset(db);
-  // With files around, "does not exist" means that the CURRENT file is missing or lies.
-  if (status.IsInvalidArgument()) return Error{Code::kCorrupt, dir + ": " + status.ToString()};
+  if (status.IsInvalidArgument()) return Error{Code::kCorrupt, dir + ": " + invalid_text(status)};
   if (!status.ok()) {
     Error error = error_of(status, dir);
     // Files of a view cannot be missing for another reason.
@@ -213,10 +214,19 @@ Status Snapshot::open(const std::string& dir) {
   return Done{};
 }
 
+// LevelDB names the files of the view, people know those of the folder.
+void Snapshot::add_damage(std::string line) {
+  const std::string prefix = std::string(ViewEnv::kDir) + "/";
+  for (size_t at = line.find(prefix); at != std::string::npos; at = line.find(prefix, at)) {
+    line.erase(at, prefix.size());
+  }
+  damage_.push_back(std::move(line));
+}
+
 // Repairs the view; the files themselves are left alone.
 Status Snapshot::repair(const std::string& dir, const std::string& why) {
-  is_repaired_ = true;
-  damage_.push_back(why);
+  is_incomplete_ = true;
+  add_damage(why);
   db_.reset();
   const leveldb::Status status = leveldb::RepairDB(ViewEnv::kDir, view_options(*env_, log_));
   if (!status.ok()) return error_of(status, dir);
@@ -226,7 +236,7 @@ Status Snapshot::repair(const std::string& dir, const std::string& why) {
 // The format stands in the oldest table: when that is lost the rest can still be read.
 Status Snapshot::check(const std::string& dir) const {
   Status format = check_format(*db_, dir);
-  if (format || !is_repaired_) return format;
+  if (format || !is_incomplete_) return format;
   if (format.error().code == Code::kNotFound) {
     return Error{Code::kCorrupt, dir + ": nothing of it can be read: " + damage_.front()};
   }
@@ -254,7 +264,11 @@ Result<std::unique_ptr<Snapshot>> Snapshot::take(const std::string& dir, const S
     opened = snapshot->repair(dir, opened.error().message);
   }
   if (!opened) return opened.take_error();
-  for (std::string& line : snapshot->log_.take()) snapshot->damage_.push_back(std::move(line));
+  if (files.is_log_missing) {
+    snapshot->is_incomplete_ = true;
+    snapshot->add_damage(dir + ": " + std::string(kLogIsMissing));
+  }
+  for (std::string& line : snapshot->log_.take()) snapshot->add_damage(std::move(line));
   if (Status checked = snapshot->check(dir); !checked) return checked.take_error();
   return snapshot;
 }

@@ -41,12 +41,13 @@ class Snapshot {
   Status open(const std::string& dir);
   Status repair(const std::string& dir, const std::string& why);
   Status check(const std::string& dir) const;
+  void add_damage(std::string line);
 
   Files tables_;  // the mappings, for the next snapshot
   std::unique_ptr<ViewEnv> env_;
   DamageLog log_;
   std::vector<std::string> damage_;
-  bool is_repaired_ = false;
+  bool is_incomplete_ = false;       // it is known that something is missing
   std::unique_ptr<leveldb::DB> db_;  // last: goes first
 };
 

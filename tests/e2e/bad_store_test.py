@@ -36,6 +36,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "MANIFEST is missing": lambda store: only(store, "MANIFEST-*").unlink(),
     "MANIFEST is nonsense": lambda store: scribble(only(store, "MANIFEST-*")),
     "the log is cut": lambda store: cut(only(store, "*.log"), 0.5),
+    "the log is missing": lambda store: only(store, "*.log").unlink(),
     "the log is nonsense": lambda store: scribble(only(store, "*.log"), 40),
     "the store is a file": lambda store: (shutil.rmtree(store), store.write_text("")),
     "the store is empty": lambda store: (shutil.rmtree(store), store.mkdir()),

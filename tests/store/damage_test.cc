@@ -158,6 +158,38 @@ TEST_F(Damage, MissingTableLosesThatTable) {
   expect_survives("missing table");
 }
 
+TEST_F(Damage, MissingLogLosesWhatWasInNoTableAndThatIsSaid) {
+  for (const fs::path& log : files_with(dir_.path(), ".log")) fs::remove(log);
+  {
+    const auto reader = open_reader(dir_.path());
+    ASSERT_EQ(reader->damage().size(), 1U);
+    EXPECT_THAT(reader->damage().front(), HasSubstr("the log is missing"));
+    const PlainRows rows = read_all(*reader);
+    expect_part(rows, false);
+    EXPECT_LT(rows.size(), simulation_.rows().size());
+  }
+  const auto store = open_store(dir_.path());
+  EXPECT_THAT(store->repaired(), ::testing::ElementsAre(HasSubstr("the log is missing")));
+  EXPECT_THAT(RunReader::open(dir_.path()), IsOk());
+}
+
+TEST(MissingLog, OfARunThatHadNoTableYetIsNoNewRun) {
+  const test::TempDir dir;
+  Simulation simulation(8);
+  { ASSERT_THAT(open_store(dir.path())->write(simulation.next(20), true), IsOk()); }
+  for (const fs::path& log : files_with(dir.path(), ".log")) fs::remove(log);
+  EXPECT_THAT(RunReader::open(dir.path()), FailsWith(Code::kCorrupt, HasSubstr("log is missing")));
+  const auto store = open_store(dir.path());
+  EXPECT_THAT(store->repaired(), ::testing::ElementsAre(HasSubstr("the log is missing")));
+}
+
+TEST_F(Damage, IsToldInWordsOfTheFolderAndNotOfTheView) {
+  fs::remove(dir_.file("store/CURRENT"));
+  const auto reader = open_reader(dir_.path());
+  EXPECT_THAT(reader->damage(), ::testing::ElementsAre(HasSubstr("CURRENT is missing or empty"),
+                                                       HasSubstr("put together again from")));
+}
+
 TEST_F(Damage, GarbageInALogLosesTheRestOfThatLog) {
   const fs::path log = files_with(dir_.path(), ".log").back();
   ASSERT_GT(fs::file_size(log), 200U);
