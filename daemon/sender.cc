@@ -154,7 +154,7 @@ Status Sender::fill_records() {
     by_id.emplace(producer.producer, std::move(producer));
   }
   bool is_full = false;
-  const Status visited =
+  Status visited =
       reader_->for_each_record({}, state_.record_lsn, [&](const store::RecordView& record) {
         const size_t bytes = sink_->add(record, by_id[record.producer]);
         next_.record_lsn = record.lsn + 1;

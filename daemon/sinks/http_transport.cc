@@ -115,12 +115,11 @@ void set_up(Transfer& transfer) {
 }
 
 HttpAnswer::Outcome outcome_of(CURLcode code) {
-  using Outcome = HttpAnswer::Outcome;
   switch (code) {
     case CURLE_OK:
-      return Outcome::kAnswered;
+      return HttpAnswer::Outcome::kAnswered;
     case CURLE_OPERATION_TIMEDOUT:
-      return Outcome::kTimeout;
+      return HttpAnswer::Outcome::kTimeout;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CERTPROBLEM:
@@ -128,14 +127,14 @@ HttpAnswer::Outcome outcome_of(CURLcode code) {
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:
-      return Outcome::kUntrusted;
+      return HttpAnswer::Outcome::kUntrusted;
     case CURLE_UNSUPPORTED_PROTOCOL:  // what libcurl says of an answer without headers
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
     case CURLE_WRITE_ERROR:
-      return Outcome::kNonsense;
+      return HttpAnswer::Outcome::kNonsense;
     default:
-      return Outcome::kUnreachable;
+      return HttpAnswer::Outcome::kUnreachable;
   }
 }
 

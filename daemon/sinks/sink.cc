@@ -14,23 +14,24 @@ namespace {
 // Makes the sink of a URL; without parts it only checks the URL.
 using Make = Result<std::unique_ptr<Sink>> (*)(const std::string& url, const SinkParts* parts);
 
-struct Kind {
+struct Scheme {
   std::string_view prefix;  // of the URL
   std::string_view form;    // for people
   Make make;
 };
 
-constexpr std::array kKinds = {
-    Kind{"clickhouse+http", "clickhouse+http[s]://[user@]host:port/database", make_clickhouse_sink},
-    Kind{"influx+http", "influx+http[s]://[user@]host:port/database", make_influx_sink},
-    Kind{"jsonl+file://", "jsonl+file:///path", make_file_sink},
+constexpr std::array kSchemes = {
+    Scheme{"clickhouse+http", "clickhouse+http[s]://[user@]host:port/database",
+           make_clickhouse_sink},
+    Scheme{"influx+http", "influx+http[s]://[user@]host:port/database", make_influx_sink},
+    Scheme{"jsonl+file://", "jsonl+file:///path", make_file_sink},
 };
 
 Result<std::unique_ptr<Sink>> make(const std::string& url, const SinkParts* parts) {
   std::string known;
-  for (const Kind& kind : kKinds) {
-    if (url.starts_with(kind.prefix)) return kind.make(url, parts);
-    known += (known.empty() ? "" : ", ") + std::string(kind.form);
+  for (const Scheme& scheme : kSchemes) {
+    if (url.starts_with(scheme.prefix)) return scheme.make(url, parts);
+    known += (known.empty() ? "" : ", ") + std::string(scheme.form);
   }
   return Error{Code::kInvalidArgument,
                "sink " + without_credentials(url) + " is of an unknown kind; known are " + known};
