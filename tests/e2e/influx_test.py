@@ -75,15 +75,20 @@ class InfluxDbTest(LineProtocolTest):
 class VictoriaMetricsTest(LineProtocolTest):
     """VictoriaMetrics: twelve digits, a millisecond."""
 
+    def values(self, victoria: VictoriaMetrics, rank: int) -> list[float]:
+        """What it has of a rank; an export gives a series in several pieces."""
+        return [value for series in victoria.export("ringlog_n")
+                if series["metric"]["rank"] == str(rank) and series["metric"]["run"] == RUN
+                for value in series["values"]]
+
     def test_values_arrive_to_twelve_digits(self) -> None:
         victoria = VictoriaMetrics(self.sandbox)
         victoria.start()
         self.train(victoria)
         for rank in range(RANKS):
-            # An export gives a series in several pieces.
-            values = [value for series in victoria.export("ringlog_n")
-                      if series["metric"]["rank"] == str(rank) and series["metric"]["run"] == RUN
-                      for value in series["values"]]
+            # It lists a new series a moment after it answered for its rows.
+            until(lambda: len(self.values(victoria, rank)) >= ROWS, f"rank {rank} is listed")
+            values = self.values(victoria, rank)
             expected = [float(signed(word_of(rank, 0, i, INTEGER))) for i in range(ROWS)]
             self.assertEqual(len(values), ROWS)
             for found, sent in zip(sorted(values), sorted(expected)):
