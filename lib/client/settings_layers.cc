@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -263,7 +264,7 @@ std::optional<std::string> apply_monitor(ResolvedSettings& s, const std::string&
   if (!seconds || !(*seconds >= kSecondsMin && *seconds <= kSecondsMax)) {
     return "off, or seconds between samples from 0.1 to 3600";
   }
-  s.monitor_ms = static_cast<int32_t>(*seconds * 1000 + 0.5);
+  s.monitor_ms = static_cast<int32_t>(std::lround(*seconds * 1000));
   return std::nullopt;
 }
 

@@ -8,7 +8,7 @@ import unittest
 from engines import free_port, read_points
 from rude_server import (Manner, Request, RudeServer, answer, byte_by_byte, endless, garbage, hang,
                          reset, take, take_and_reset)
-from sandbox import RUN, SandboxTest, until
+from sandbox import RUN, SandboxTest, kill_and_wait, until
 
 ROWS = 300
 
@@ -78,6 +78,29 @@ class BadNetworksTest(SandboxTest):
         self.train(server.url())
         self.wait_until_sent()
         self.assertEqual(server.steps(), list(range(ROWS)))
+        self.assertGreater(len(server.points), len({point.key() for point in server.points}))
+
+    def test_the_service_dies_while_it_uploads(self) -> None:
+        """The server has rows of which the store does not know: they are sent again, same keys."""
+        def take_and_hang(server: RudeServer, connection, request: Request) -> None:
+            if request.table != "ringlog_points":
+                return take(server, connection, request)
+            server.keep(request)
+            return hang(server, connection, request)
+
+        server = RudeServer(self.sandbox)
+        server.usual = take_and_hang
+        rank = self.sandbox.rank(0, burst=20, pause_ms=5, env={"RINGLOG_SINKS": server.url()})
+        rank.expect("logging")
+        until(server.steps, "rows at the server")
+        server.usual = take
+        kill_and_wait(self.sandbox.service())
+        taken = len(server.steps())
+        until(lambda: len(server.steps()) > taken, "rows of the next service")
+        self.sandbox.ledger.stop()
+        rows = rank.finish()["stored"]
+        self.wait_until_sent(rows)
+        self.assertEqual(server.steps(), list(range(rows)))
         self.assertGreater(len(server.points), len({point.key() for point in server.points}))
 
     def test_it_asks_to_wait(self) -> None:
