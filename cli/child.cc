@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): posix_openpt
+#include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
@@ -49,41 +52,116 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   return out;
 }
 
+// A terminal: the program gets the far end by its name, so that it becomes the one of its session.
+struct Terminal {
+  shm::Fd near;
+  shm::Fd far;  // held until the program has its own, or the near end would see an end
+  std::string name;
+};
+
+Result<Terminal> make_terminal(int model) {
+  Terminal out;
+  out.near = shm::Fd(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+  std::array<char, 128> name{};
+  if (!out.near || ::grantpt(out.near.get()) != 0 || ::unlockpt(out.near.get()) != 0 ||
+      ::ptsname_r(out.near.get(), name.data(), name.size()) != 0) {
+    return shm::errno_error("make a terminal");
+  }
+  out.name = name.data();
+  out.far = shm::Fd(::open(name.data(), O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!out.far) return shm::errno_error("open " + out.name);
+  termios modes{};
+  winsize size{.ws_row = 24, .ws_col = 80, .ws_xpixel = 0, .ws_ypixel = 0};
+  if (model >= 0 && ::tcgetattr(model, &modes) == 0) {
+    ::tcsetattr(out.far.get(), TCSANOW, &modes);
+    ::ioctl(model, TIOCGWINSZ, &size);
+  }
+  ::ioctl(out.near.get(), TIOCSWINSZ, &size);
+  return out;
+}
+
+// What posix_spawn() is told, released at the end.
+class SpawnPlan {
+ public:
+  SpawnPlan() {
+    posix_spawn_file_actions_init(&files);
+    posix_spawnattr_init(&attributes);
+  }
+  ~SpawnPlan() {
+    posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attributes);
+  }
+  SpawnPlan(const SpawnPlan&) = delete;
+  SpawnPlan& operator=(const SpawnPlan&) = delete;
+
+  void set_attributes(const sigset_t& mask, bool is_session) {
+    // The command ignores SIGPIPE, and that would be inherited.
+    sigset_t to_default;
+    sigemptyset(&to_default);
+    sigaddset(&to_default, SIGPIPE);
+    posix_spawnattr_setsigdefault(&attributes, &to_default);
+    posix_spawnattr_setsigmask(&attributes, &mask);
+    const int flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
+    posix_spawnattr_setflags(&attributes,
+                             static_cast<short>(is_session ? flags | POSIX_SPAWN_SETSID : flags));
+  }
+  // The session's leader opens the terminal, which makes it the session's.
+  void open_terminal(int at, const std::string& name) {
+    posix_spawn_file_actions_addopen(&files, at, name.c_str(), O_RDWR, 0);
+  }
+  void connect(int from, int at) { posix_spawn_file_actions_adddup2(&files, from, at); }
+
+  posix_spawn_file_actions_t files;
+  posix_spawnattr_t attributes;
+};
+
 }  // namespace
 
 Result<Child> Child::start(const ChildSpec& spec) {
-  auto output = make_pipe();
-  if (!output) return output.take_error();
-  auto errors = make_pipe();
-  if (!errors) return errors.take_error();
-
+  const bool has_terminal =
+      spec.has_terminal_input || spec.has_terminal_output || spec.has_terminal_errors;
+  Child child(-1);
+  SpawnPlan plan;
+  plan.set_attributes(spec.signal_mask, has_terminal);
+  Terminal terminal;
+  if (has_terminal) {
+    auto made = make_terminal(spec.terminal_model);
+    if (!made) return made.take_error();
+    terminal = *std::move(made);
+    if (spec.has_terminal_input) plan.open_terminal(STDIN_FILENO, terminal.name);
+  }
+  std::array<Pipe, 2> pipes;
+  const std::array at = {STDOUT_FILENO, STDERR_FILENO};
+  const std::array is_terminal = {spec.has_terminal_output, spec.has_terminal_errors};
+  for (size_t i = 0; i < pipes.size(); ++i) {
+    if (is_terminal[i]) {
+      plan.open_terminal(at[i], terminal.name);
+      continue;
+    }
+    auto made = make_pipe();
+    if (!made) return made.take_error();
+    pipes[i] = *std::move(made);
+    plan.connect(pipes[i].write.get(), at[i]);
+  }
   std::vector<std::string> words = spec.command;
   std::vector<std::string> variables = environment(spec.variables);
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&files);
-  posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_adddup2(&files, output->write.get(), STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&files, errors->write.get(), STDERR_FILENO);
-  // The command ignores SIGPIPE, and that would be inherited.
-  sigset_t to_default;
-  sigemptyset(&to_default);
-  sigaddset(&to_default, SIGPIPE);
-  posix_spawnattr_setsigdefault(&attributes, &to_default);
-  posix_spawnattr_setsigmask(&attributes, &spec.signal_mask);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-  pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, words[0].c_str(), &files, &attributes,
+  const int error = ::posix_spawnp(&child.pid_, words[0].c_str(), &plan.files, &plan.attributes,
                                    pointers(words).data(), pointers(variables).data());
-  posix_spawn_file_actions_destroy(&files);
-  posix_spawnattr_destroy(&attributes);
   if (error != 0) return shm::errno_error(words[0], error);
-  return Child(pid, std::move(output->read), std::move(errors->read));
+  child.terminal_ = std::move(terminal.near);
+  child.output_ = std::move(pipes[0].read);
+  child.errors_ = std::move(pipes[1].read);
+  return child;
 }
 
 std::optional<int> Child::try_wait() {
   int status = 0;
   return ::waitpid(pid_, &status, WNOHANG) == pid_ ? std::optional(status) : std::nullopt;
+}
+
+void Child::resize(int model) {
+  winsize size{};
+  if (::ioctl(model, TIOCGWINSZ, &size) == 0) ::ioctl(terminal_.get(), TIOCSWINSZ, &size);
 }
 
 }  // namespace ringlog::cli

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/console.h"
 #include "cli/csv.h"
 #include "cli/export.h"
 #include "cli/format.h"
@@ -46,16 +47,29 @@ Status write_csv(store::RunReader& reader, Output& out, uint64_t& rows) {
   return Done{};
 }
 
-Status write_rows(store::RunReader& reader, ExportFormat format, Output& out, uint64_t& rows) {
-  return format == ExportFormat::kCsv ? write_csv(reader, out, rows)
-                                      : write_jsonl(reader, out, rows);
+Status write_lines(store::RunReader& reader, bool is_json, Output& out, uint64_t& lines) {
+  auto written = write_console(reader, is_json, out);
+  if (!written) return written.take_error();
+  lines = *written;
+  return Done{};
+}
+
+bool is_of_console(const ExportOptions& options) {
+  return options.is_console || options.format == ExportFormat::kLog;
+}
+
+Status write_rows(store::RunReader& reader, const ExportOptions& options, Output& out,
+                  uint64_t& rows) {
+  const bool is_json = options.format == ExportFormat::kJsonl;
+  if (is_of_console(options)) return write_lines(reader, is_json, out, rows);
+  return is_json ? write_jsonl(reader, out, rows) : write_csv(reader, out, rows);
 }
 
 Status write_file(store::RunReader& reader, const ExportOptions& options, uint64_t& rows) {
   auto file = TargetFile::create(options.path);
   if (!file) return file.take_error();
   Output out(file->fd(), options.path);
-  Status read = write_rows(reader, options.format, out, rows);
+  Status read = write_rows(reader, options, out, rows);
   out.flush();
   // A full disk is why reading was given up, so it is named first.
   if (Status s = out.status(); !s) return s;
@@ -89,7 +103,8 @@ int export_folder(const OpenRun& run, const ExportOptions& options) {
 }
 
 bool is_text(ExportFormat format) {
-  return format == ExportFormat::kJsonl || format == ExportFormat::kCsv;
+  return format == ExportFormat::kJsonl || format == ExportFormat::kCsv ||
+         format == ExportFormat::kLog;
 }
 
 }  // namespace
@@ -99,16 +114,21 @@ int run_export(Context& context, const ExportOptions& options) {
     say("export: --split-ranks belongs to --format wandb");
     return kExitUsage;
   }
+  if (options.is_console && options.format != ExportFormat::kJsonl) {
+    say("export: --console belongs to --format jsonl; --format log has its text");
+    return kExitUsage;
+  }
   auto run = open_run(context, options.run);
   if (!run) return fail(run.error());
   if (!is_text(options.format)) return export_folder(*run, options);
   uint64_t rows = 0;
   if (options.path.empty() || options.path == "-") {
-    const Status written = write_rows(*run->reader, options.format, context.out, rows);
+    const Status written = write_rows(*run->reader, options, context.out, rows);
     return written ? kExitOk : fail(written.error());
   }
   if (Status s = write_file(*run->reader, options, rows); !s) return fail(s.error());
-  say(fmt::format("{} in {}", format_plural(rows, "row"), printable(options.path)));
+  say(fmt::format("{} in {}", format_plural(rows, is_of_console(options) ? "line" : "row"),
+                  printable(options.path)));
   return kExitOk;
 }
 

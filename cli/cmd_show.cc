@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "cli/commands.h"
+#include "cli/console.h"
 #include "cli/format.h"
 #include "cli/producers.h"
 #include "cli/service.h"
@@ -22,6 +24,9 @@ namespace {
 constexpr std::chrono::milliseconds kLiveWait{500};
 // Lines of config, of summary and of metrics before the rest is only counted.
 constexpr size_t kSectionLinesMax = 24;
+// Lines of the console, and those with --all.
+constexpr size_t kConsoleLinesMax = 10;
+constexpr size_t kConsoleLinesWhole = 100;
 // Columns of a line of config or summary where there is no terminal.
 constexpr size_t kValueColumnsMax = 200;
 
@@ -33,7 +38,8 @@ struct RunStory {
   store::Tree summary;
   std::vector<store::Metric> metrics;
   std::map<std::string, store::SinkState> sinks;
-  store::Stats stats;  // the last ones
+  store::Stats stats;                 // the last ones
+  std::vector<ConsoleEntry> console;  // the last lines
   uint64_t rows = 0;
   std::vector<LiveSink> live_sinks;
   std::vector<std::string> notes;
@@ -49,7 +55,7 @@ void take(RunStory& story, T& into, Result<T> part, std::string_view what) {
   story.notes.push_back(fmt::format("{}: {}", what, part.error().message));
 }
 
-RunStory read_story(const OpenRun& run) {
+RunStory read_story(const OpenRun& run, const ShowOptions& options) {
   RunStory story;
   store::RunReader& reader = *run.reader;
   story.meta.run_id = run.place.run_id;
@@ -63,6 +69,9 @@ RunStory read_story(const OpenRun& run) {
   take(story, story.sinks, reader.sinks(), "sinks");
   take(story, story.stats, reader.last_stats(), "system");
   take(story, story.rows, reader.row_count(), "rows");
+  take(story, story.console,
+       last_console_lines(reader, options.is_whole ? kConsoleLinesWhole : kConsoleLinesMax),
+       "console");
   sort_producers(story.producers);
   for (const std::string& line : reader.damage()) story.notes.push_back("damaged: " + line);
   for (const store::ProducerState& producer : story.producers) {
@@ -153,6 +162,9 @@ Json document_of(const OpenRun& run, const RunStory& story) {
   json["producers"] = std::move(producers);
   json["system"] = system_json(story.stats);
   json["sinks"] = sinks_json(story);
+  Json console = Json::array();
+  for (const ConsoleEntry& entry : story.console) console.push_back(json_of(entry));
+  json["console"] = std::move(console);
   json["problems"] = story.notes;
   return json;
 }
@@ -173,6 +185,7 @@ class ShowPage {
     print_metrics();
     print_system();
     print_sinks();
+    print_console();
     for (const std::string& note : story_.notes) {
       if (&note == &story_.notes.front()) title("notes");
       context_.out.write("  " + paint(context_.style, Ink::kYellow, note) + "\n");
@@ -196,6 +209,7 @@ class ShowPage {
   void print_metrics();
   void print_system();
   void print_sinks();
+  void print_console();
 
   Context& context_;
   const size_t lines_max_;
@@ -345,12 +359,30 @@ void ShowPage::print_sinks() {
   context_.out.write(table.render(context_.style, 2));
 }
 
+void ShowPage::print_console() {
+  if (story_.console.empty()) return;
+  title("console, last lines");
+  const ConsoleEntry& first = story_.console.front();
+  const bool has_labels =
+      std::any_of(story_.console.begin(), story_.console.end(),
+                  [&](const ConsoleEntry& entry) { return entry.rank != first.rank; });
+  for (const ConsoleEntry& entry : story_.console) {
+    std::string line = has_labels ? fmt::format("  [rank{}] ", entry.rank) : "  ";
+    line += printable(entry.line.text);
+    if (context_.style.is_terminal) {
+      line = shorten(line, context_.style.width, context_.style.is_ascii);
+    }
+    const Ink ink = entry.line.is_stderr ? Ink::kYellow : Ink::kPlain;
+    context_.out.write(paint(context_.style, ink, line) + "\n");
+  }
+}
+
 }  // namespace
 
 int run_show(Context& context, const ShowOptions& options) {
   auto run = open_run(context, options.run);
   if (!run) return fail(run.error());
-  const RunStory story = read_story(*run);
+  const RunStory story = read_story(*run, options);
   if (context.is_json) {
     print_json(context, document_of(*run, story));
   } else {

@@ -1,27 +1,24 @@
-// tail: the newest rows, and with -f those that come.
-
-#include <poll.h>
-#include <sys/inotify.h>
-#include <unistd.h>
+// tail: the newest rows or lines of the console, and with -f those that come.
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "cli/commands.h"
-#include "shm/posix.h"
+#include "cli/console.h"
+#include "cli/store_watch.h"
 #include "store/row_json.h"
 
 namespace ringlog::cli {
 
 namespace {
 
-// How often the store is looked at again at most: a look costs some milliseconds.
-constexpr int kPauseMs = 250;
-// And at least, because not every filesystem tells of changes.
-constexpr int kPauseMaxMs = 1000;
 // Rows that are put in order of time together; bounds the memory of a reader that fell behind.
 constexpr size_t kBatchRowsMax = 65536;
+
+bool has_ended(store::RunReader& reader) {
+  const auto meta = reader.meta();
+  return meta && meta->ended_ns != 0;
+}
 
 class Tail {
  public:
@@ -38,8 +35,6 @@ class Tail {
   Status print_rows(store::RowFilter filter, size_t count_max);
   void print_batch(std::vector<TimedRow>& rows, size_t count_max);
   Status follow();
-  bool has_ended();
-  bool wait(int watch);
 
   Context& context_;
   const TailOptions& options_;
@@ -78,31 +73,9 @@ void Tail::print_batch(std::vector<TimedRow>& rows, size_t count_max) {
   rows.clear();
 }
 
-bool Tail::has_ended() {
-  const auto meta = run_.reader->meta();
-  return meta && meta->ended_ns != 0;
-}
-
-// Sleeps until the store changes, in steps; false when nobody reads our output any more.
-bool Tail::wait(int watch) {
-  std::array<pollfd, 2> entries = {{{STDOUT_FILENO, 0, 0}, {watch, POLLIN, 0}}};
-  // The pause comes first, so that a busy run is looked at four times a second, not always.
-  if (::poll(entries.data(), 1, kPauseMs) > 0) return false;
-  if (::poll(entries.data(), entries.size(), kPauseMaxMs - kPauseMs) > 0) {
-    // What the events say does not matter; the store tells what is new.
-    std::array<char, 4096> events;
-    while (::read(watch, events.data(), events.size()) > 0) {
-    }
-  }
-  return entries[0].revents == 0;
-}
-
 Status Tail::follow() {
-  const shm::Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  const std::string store_dir = run_.place.dir + "/store";
-  // Without a watch (too many of them) the timed looks remain.
-  if (watch) ::inotify_add_watch(watch.get(), store_dir.c_str(), IN_MODIFY | IN_CREATE);
-  while (!has_ended() && context_.out.is_open() && wait(watch.get())) {
+  StoreWatch watch(run_.place.dir);
+  while (!has_ended(*run_.reader) && context_.out.is_open() && watch.wait()) {
     if (Status s = run_.reader->refresh(); !s) return s;
     auto ends = run_.reader->ends();
     if (!ends) return ends.take_error();
@@ -128,12 +101,68 @@ int Tail::print() {
   return kExitOk;
 }
 
+class ConsoleTail {
+ public:
+  ConsoleTail(Context& context, const TailOptions& options, OpenRun run)
+      : context_(context),
+        options_(options),
+        run_(std::move(run)),
+        // Somebody who follows wants each line when it ends.
+        console_(*run_.reader, options.ranks,
+                 options.is_following ? 0 : formats::kConsoleHeldLines) {}
+
+  Status print();
+
+ private:
+  void write(const ConsoleEntry& entry);
+  Status follow();
+
+  Context& context_;
+  const TailOptions& options_;
+  OpenRun run_;
+  Console console_;
+};
+
+void ConsoleTail::write(const ConsoleEntry& entry) {
+  if (context_.is_json) return context_.out.write(json_line(json_of(entry)));
+  const std::string label = console_.label(entry);
+  const Ink ink = entry.line.is_stderr ? Ink::kYellow : Ink::kPlain;
+  context_.out.write(paint(context_.style, Ink::kDim, label) +
+                     paint(context_.style, ink, entry.line.text) + "\n");
+}
+
+Status ConsoleTail::follow() {
+  const auto print_line = [&](const ConsoleEntry& entry) { write(entry); };
+  StoreWatch watch(run_.place.dir);
+  for (bool is_last = false; !is_last;) {
+    context_.out.flush();
+    is_last = has_ended(*run_.reader);
+    if (!is_last && (!context_.out.is_open() || !watch.wait())) return Done{};
+    if (Status s = run_.reader->refresh(); !s) return s;
+    if (Status s = console_.read(print_line); !s) return s;
+  }
+  console_.finish(print_line);
+  context_.out.flush();
+  return Done{};
+}
+
+Status ConsoleTail::print() {
+  auto entries = console_.read_last(options_.row_count, !options_.is_following);
+  if (!entries) return entries.take_error();
+  for (const ConsoleEntry& entry : *entries) write(entry);
+  if (options_.is_following) return follow();
+  context_.out.flush();
+  return Done{};
+}
+
 }  // namespace
 
 int run_tail(Context& context, const TailOptions& options) {
   auto run = open_run(context, options.run);
   if (!run) return fail(run.error());
-  return Tail(context, options, *std::move(run)).print();
+  if (!options.is_console) return Tail(context, options, *std::move(run)).print();
+  const Status printed = ConsoleTail(context, options, *std::move(run)).print();
+  return printed ? kExitOk : fail(printed.error());
 }
 
 }  // namespace ringlog::cli

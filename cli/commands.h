@@ -30,6 +30,7 @@ struct TailOptions {
   std::string run;
   size_t row_count = 10;
   bool is_following = false;
+  bool is_console = false;       // lines of the console, not rows
   std::vector<int32_t> ranks{};  // empty: all
 };
 int run_tail(Context& context, const TailOptions& options);
@@ -46,14 +47,15 @@ struct PlotOptions {
 };
 int run_plot(Context& context, const PlotOptions& options);
 
-enum class ExportFormat { kJsonl, kCsv, kTfevents, kWandb };
+enum class ExportFormat { kJsonl, kCsv, kTfevents, kWandb, kLog };
 struct ExportOptions {
   std::string run;
   ExportFormat format = ExportFormat::kJsonl;
-  // Of jsonl and csv: empty or "-" is standard output.  Of the others: a folder; empty is one
+  // Of jsonl, csv and log: empty or "-" is standard output.  Of the others: a folder; empty is one
   // in the working directory, see docs/cli.md.
   std::string path{};
   bool splits_ranks = false;  // wandb: a run for each rank
+  bool is_console = false;    // jsonl: lines of the console, not rows
 };
 int run_export(Context& context, const ExportOptions& options);
 
@@ -73,6 +75,8 @@ int run_doctor(Context& context, const DoctorOptions& options);
 
 struct ExecOptions {
   std::vector<std::string> command;
+  bool wants_terminal = false;  // for the program, although standard output is none
+  bool wants_pipes = false;     // for the program, although standard output is a terminal
 };
 int run_exec(Context& context, const ExecOptions& options);
 

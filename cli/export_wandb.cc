@@ -14,6 +14,7 @@
 #include "cli/export.h"
 #include "cli/producers.h"
 #include "cli/target_dir.h"
+#include "client/run_core.h"
 #include "formats/console_text.h"
 #include "formats/tfevents.h"
 #include "formats/wandb_records.h"
@@ -77,6 +78,7 @@ class WandbExport {
   }
   bool has_ranks() const { return !rank_ && ranks_.size() > 1; }
   int64_t ended_ns(const MergedRow& last) const;
+  Status find_speakers(std::map<uint32_t, formats::ConsoleText>& consoles) const;
   Status write_records(Output& out);
   Status write_stats(Output& out);
   Status write_rows(Output& out);
@@ -120,13 +122,29 @@ int64_t WandbExport::ended_ns(const MergedRow& last) const {
   return std::max(end, facts_.meta.created_ns);
 }
 
+// Who has printed something, with the names of their lines when there are several.
+Status WandbExport::find_speakers(std::map<uint32_t, formats::ConsoleText>& consoles) const {
+  std::set<uint32_t> speaking;
+  constexpr auto kConsole = static_cast<uint16_t>(schema::Record::CONSOLE);
+  Status read = reader_.for_each_record(kConsole, 0, [&](const store::RecordView& view) {
+    if (is_mine(view.producer)) speaking.insert(view.producer);
+    return true;
+  });
+  if (!read) return read;
+  for (const store::ProducerState& producer : facts_.producers) {
+    // `ringlog exec` around a launcher speaks for all ranks.
+    const bool is_alone = speaking.size() == 1 && producer.worker == client::kExecWorker;
+    const bool has_label = !is_alone && !rank_ && (has_ranks() || speaking.size() > 1);
+    consoles.try_emplace(producer.producer,
+                         has_label ? "rank" + std::to_string(producer.rank) : "");
+  }
+  return Done{};
+}
+
 // What is no row: definitions of metrics, console, alerts.
 Status WandbExport::write_records(Output& out) {
   std::map<uint32_t, formats::ConsoleText> consoles;
-  for (const store::ProducerState& producer : facts_.producers) {
-    const std::string label = formats::series_label(producer, has_ranks());
-    consoles.try_emplace(producer.producer, label.substr(0, label.find('/')));
-  }
+  if (Status s = find_speakers(consoles); !s) return s;
   int64_t time_ns = facts_.meta.created_ns;
   const auto write = [&](std::string_view text, bool is_stderr) {
     records_.console(text, is_stderr, time_ns, out.buffer());

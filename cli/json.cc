@@ -8,13 +8,16 @@ namespace ringlog::cli {
 
 namespace {
 
-void break_line(std::string& out, size_t depth) {
+enum class Layout { kLines, kOneLine };
+
+void break_line(std::string& out, Layout layout, size_t depth) {
+  if (layout == Layout::kOneLine) return;
   out += '\n';
   out.append(2 * depth, ' ');
 }
 
 // Recurses as deep as the document, which is as deep as a logged value: record/limits.h.
-void append(std::string& out, const Json& value, size_t depth) {
+void append(std::string& out, const Json& value, Layout layout, size_t depth) {
   switch (value.type()) {
     case Json::value_t::object:
     case Json::value_t::array: {
@@ -24,14 +27,14 @@ void append(std::string& out, const Json& value, size_t depth) {
       for (auto item = value.begin(); item != value.end(); ++item) {
         if (!is_first) out += ',';
         is_first = false;
-        break_line(out, depth + 1);
+        break_line(out, layout, depth + 1);
         if (is_object) {
           store::append_json(out, std::string_view(item.key()));
-          out += ": ";
+          out += layout == Layout::kOneLine ? ":" : ": ";
         }
-        append(out, item.value(), depth + 1);
+        append(out, item.value(), layout, depth + 1);
       }
-      if (!is_first) break_line(out, depth);
+      if (!is_first) break_line(out, layout, depth);
       out += is_object ? '}' : ']';
       return;
     }
@@ -81,7 +84,14 @@ Json json_seconds(int64_t time_ns) {
 
 std::string json_text(const Json& document) {
   std::string out;
-  append(out, document, 0);
+  append(out, document, Layout::kLines, 0);
+  out += '\n';
+  return out;
+}
+
+std::string json_line(const Json& document) {
+  std::string out;
+  append(out, document, Layout::kOneLine, 0);
   out += '\n';
   return out;
 }

@@ -21,5 +21,7 @@ Json json_of(const store::Tree& tree);
 Json json_seconds(int64_t time_ns);
 // The document over several lines, two spaces for each level, and a line end.
 std::string json_text(const Json& document);
+// The document on one line, and a line end.
+std::string json_line(const Json& document);
 
 }  // namespace ringlog::cli

@@ -21,7 +21,8 @@ namespace {
 const std::map<std::string, ExportFormat> kFormats = {{"jsonl", ExportFormat::kJsonl},
                                                       {"csv", ExportFormat::kCsv},
                                                       {"tfevents", ExportFormat::kTfevents},
-                                                      {"wandb", ExportFormat::kWandb}};
+                                                      {"wandb", ExportFormat::kWandb},
+                                                      {"log", ExportFormat::kLog}};
 
 // Everything that can be said on the command line.
 struct CommandLine {
@@ -89,8 +90,10 @@ void add_tail(CLI::App& app, CommandLine& line) {
   CLI::App* tail = add_reader(app, line, "tail", "the newest rows as they are stored",
                               [&line](Context& context) { return run_tail(context, line.tail); });
   add_run(tail, line.tail.run);
-  tail->add_option("-n,--rows", line.tail.row_count, "so many rows; default: 10")->type_name("N");
+  tail->add_option("-n,--rows", line.tail.row_count, "so many rows, or lines; default: 10")
+      ->type_name("N");
   tail->add_flag("-f,--follow", line.tail.is_following, "go on until the run has ended");
+  tail->add_flag("--console", line.tail.is_console, "lines that the programs printed, not rows");
   add_ranks(tail, line.tail.ranks);
 }
 
@@ -120,7 +123,8 @@ void add_export(CLI::App& app, CommandLine& line) {
         return run_export(context, line.exported);
       });
   add_run(exported, line.exported.run);
-  exported->add_option("--format", line.format, "jsonl, csv, tfevents or wandb")
+  exported
+      ->add_option("--format", line.format, "jsonl, csv, tfevents, wandb, or log: what was printed")
       ->check(CLI::IsMember(kFormats))
       ->type_name("FORMAT")
       ->required();
@@ -130,6 +134,8 @@ void add_export(CLI::App& app, CommandLine& line) {
       ->type_name("PATH");
   exported->add_flag("--split-ranks", line.exported.splits_ranks,
                      "wandb: a run for each rank, in a group, instead of one for all");
+  exported->add_flag("--console", line.exported.is_console,
+                     "jsonl: lines that the programs printed instead of rows");
 }
 
 void add_actions(CLI::App& app, CommandLine& line) {
@@ -139,6 +145,9 @@ void add_actions(CLI::App& app, CommandLine& line) {
       ->type_name("")
       ->required();
   exec->positionals_at_end();
+  CLI::Option* pty = exec->add_flag("--pty", line.exec.wants_terminal,
+                                    "give the command a terminal; default: when there is one");
+  exec->add_flag("--pipe", line.exec.wants_pipes, "never give it a terminal")->excludes(pty);
 
   CLI::App* stop = add_command(app, line, "stop", "ask the processes of a run to stop",
                                [&line](Context& context) { return run_stop(context, line.stop); });

@@ -121,7 +121,7 @@ void Run::console(std::string_view bytes, bool is_stderr) noexcept {
   // In pieces that fit a ring record, so that a burst of output never needs the control socket.
   constexpr size_t kPieceMax = 32 * 1024;
   for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), kPieceMax))) {
-    core_->publish(
+    core_->publish_output(
         record::encode_console(bytes.substr(0, kPieceMax), is_stderr, shm::realtime_ns()));
   }
 }

@@ -45,6 +45,9 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // Puts a record that is not a row into this thread's ring, whatever it takes within the setting's
   // time; what cannot be written is counted and said once.
   void publish(const record::Words& words) noexcept;
+  // The same for output of a program, of which there may be any amount: it waits for room once, as
+  // rows do, and is dropped and counted while there is none.
+  void publish_output(const record::Words& words) noexcept;
   Result<std::unique_ptr<PendingReply>> deliver(record::RequestSpec request) noexcept;
 
   // Closes the run for this process and waits for the ledger; Run::finish().

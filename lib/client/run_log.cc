@@ -351,7 +351,16 @@ void RunCore::publish(const record::Words& words) noexcept {
   ThreadRing& ring = *use.ring();
   if (write_record(*open, ring, words, 0, ring.writer.next_seq(), record_wait())) return;
   open->count_lost_record();
-  refuse({Code::kBackpressure, "a config, alert or console record could not be written in time"});
+  refuse({Code::kBackpressure, "a config or alert record could not be written in time"});
+}
+
+void RunCore::publish_output(const record::Words& words) noexcept {
+  const RingUse use(*this);
+  const auto open = session();
+  if (use.ring() == nullptr || !open) return;
+  if (write_for_row(*use.ring(), words, 0, use.ring()->writer.next_seq())) return;
+  open->count_lost_record();
+  refuse({Code::kBackpressure, "output could not be kept in time"});
 }
 
 Result<std::unique_ptr<PendingReply>> RunCore::deliver(record::RequestSpec request) noexcept {

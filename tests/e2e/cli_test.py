@@ -316,52 +316,6 @@ class LiveTest(SandboxTest):
         self.assertEqual(len(self.sandbox.rows()), 10)
 
 
-class ExecTest(SandboxTest):
-    """ringlog exec."""
-
-    def test_output_and_exit_code_pass_through(self) -> None:
-        """Bytes on both streams are untouched and the code is the program's; both are kept."""
-        script = "printf 'out\\377\\n'; printf 'err' >&2; exit 7"
-        done = self.sandbox.ringlog("exec", "--", "sh", "-c", script, code=7,
-                                    env={"RINGLOG_RUN_ID": RUN})
-        self.assertEqual(done.stdout, b"out\xff\n")
-        self.assertIn(b"err", done.stderr)
-        shown = self.sandbox.json("show", RUN)
-        self.assertEqual((shown["state"], shown["producers"][0]["exit_code"]), ("failed", 7))
-
-    def test_a_program_that_logs(self) -> None:
-        """It joins the run of exec; its rows and its end are its own."""
-        ledger = self.sandbox.ledger.path
-        self.sandbox.ringlog("exec", "--", helper("rank"), "--ledger", ledger, "--rows", "100",
-                             env={"RINGLOG_RUN_ID": RUN})
-        self.assertEqual(self.sandbox.check_ledger(), 100)
-        verified = self.sandbox.verify()
-        self.assertEqual([(p["rank"], p["stored"], p["state"]) for p in verified["producers"]],
-                         [(0, 100, "finished")])
-
-    def test_a_program_that_is_killed_or_does_not_exist(self) -> None:
-        """As a shell says it: 128 + signal, 127."""
-        self.sandbox.ringlog("exec", "--", "sh", "-c", "kill -9 $$", code=137)
-        done = self.sandbox.ringlog("exec", "--", "/no/such/program", code=127)
-        self.assert_says(done.stderr.decode(), "/no/such/program")
-
-    def test_signals_reach_the_program(self) -> None:
-        """SIGTERM to exec is SIGTERM to the program, which may end as it likes."""
-        script = "trap 'echo stopped; exit 4' TERM; echo ready; while :; do read x || sleep 1; done"
-        program = self.sandbox.start(RINGLOG, "exec", "--", "sh", "-c", script)
-        program.expect("ready")
-        program.process.send_signal(signal.SIGTERM)
-        program.expect("stopped")
-        self.assertEqual(program.process.wait(), 4)
-
-    def test_without_a_service(self) -> None:
-        """Recording fails with a message; the program runs all the same."""
-        done = self.sandbox.ringlog("exec", "--", "echo", "hello",
-                                    env={"RINGLOG_SERVICE": "/nowhere/ringlogd"})
-        self.assertEqual(done.stdout, b"hello\n")
-        self.assert_says(done.stderr.decode(), "/nowhere/ringlogd")
-
-
 class ScriptTest(SandboxTest):
     """What scripts rely on."""
 
