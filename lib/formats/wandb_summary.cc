@@ -21,9 +21,8 @@ std::string dotted(const std::vector<std::string>& keys) {
   return name;
 }
 
-bool matches(const std::string& pattern, const std::string& name) {
-  if (!pattern.ends_with('*')) return pattern == name;
-  return name.starts_with(std::string_view(pattern).substr(0, pattern.size() - 1));
+WandbMetric wandb_metric(const store::MetricRule& rule) {
+  return {rule.name, rule.step_metric, rule.summary, rule.is_hidden, false};
 }
 
 // The leaves of a summary; an empty object is one.
@@ -98,16 +97,6 @@ Result<Aggregates> aggregates_of(store::RunReader& reader, std::optional<int32_t
 
 }  // namespace
 
-void WandbSummary::define(schema::Metric::Reader metric) {
-  WandbMetric to;
-  to.name = text_of(metric.getName());
-  to.step_metric = text_of(metric.getStepMetric());
-  for (const auto name : metric.getSummary()) to.summary.push_back(text_of(name));
-  to.is_hidden = metric.getHidden();
-  std::erase_if(defined_, [&](const WandbMetric& other) { return other.name == to.name; });
-  defined_.push_back(std::move(to));
-}
-
 void WandbSummary::set_explicit(capnp::List<schema::Field>::Reader fields) {
   for (const auto field : fields) explicit_.insert(text_of(field.getKey()));
 }
@@ -120,20 +109,6 @@ void WandbSummary::add(const MergedRow& row, std::span<const MergedColumn> colum
     last.json = json;
     last.row = rows_;
   }
-}
-
-// An exact name stands above a prefix, a longer prefix above a shorter one.
-const WandbMetric* WandbSummary::definition_of(const std::vector<std::string>& keys) const {
-  const std::string name = dotted(keys);
-  const WandbMetric* best = nullptr;
-  for (const WandbMetric& metric : defined_) {
-    if (!matches(metric.name, name)) continue;
-    const bool is_exact = metric.name == name;
-    if (best == nullptr || is_exact ||
-        (best->name != name && metric.name.size() > best->name.size()))
-      best = &metric;
-  }
-  return best;
 }
 
 void WandbSummary::set_item(const std::vector<std::string>& keys, std::string json, Items& out) {
@@ -154,7 +129,8 @@ void WandbSummary::set_item(const std::vector<std::string>& keys, std::string js
 }
 
 Status WandbSummary::add_aggregates(store::RunReader& reader, std::optional<int32_t> rank,
-                                    const Last& last, const WandbMetric& metric, Items& out) const {
+                                    const Last& last, const store::MetricRule& metric,
+                                    Items& out) const {
   const std::vector<std::string_view> path(last.column.keys.begin(), last.column.keys.end());
   auto found = aggregates_of(reader, rank, record::join_path(path));
   if (!found) return found.take_error();
@@ -199,7 +175,7 @@ Status WandbSummary::items(store::RunReader& reader, std::optional<int32_t> rank
   add_last(items);
   std::set<std::vector<std::string>> plain;
   for (const auto& [column, last] : last_) {
-    const WandbMetric* metric = definition_of(last.column.keys);
+    const store::MetricRule* metric = rules_.find(dotted(last.column.keys));
     if (metric == nullptr || metric->summary.empty()) continue;
     if (!explicit_.contains(last.column.keys.front()) && plain.insert(last.column.keys).second) {
       const Last lowest{{"", last.column.keys}, last.json};
@@ -215,12 +191,13 @@ Status WandbSummary::items(store::RunReader& reader, std::optional<int32_t> rank
 }
 
 std::vector<WandbMetric> WandbSummary::metrics() const {
-  std::vector<WandbMetric> out = defined_;
+  std::vector<WandbMetric> out;
+  for (const store::MetricRule& rule : rules_.all()) out.push_back(wandb_metric(rule));
   for (const auto& [column, last] : last_) {
-    const WandbMetric* metric = definition_of(last.column.keys);
+    const store::MetricRule* metric = rules_.find(dotted(last.column.keys));
     const std::string name = last.column.label + dotted(last.column.keys);
     if (metric == nullptr || metric->name == name) continue;
-    out.push_back(*metric);
+    out.push_back(wandb_metric(*metric));
     out.back().name = name;
     out.back().is_expanded = true;
     if (!metric->step_metric.empty())

@@ -21,6 +21,7 @@
 #include "formats/step_merge.h"
 #include "formats/wandb_records.h"
 #include "schema/record.capnp.h"
+#include "store/metric_rules.h"
 #include "store/reader.h"
 
 namespace ringlog::formats {
@@ -28,7 +29,7 @@ namespace ringlog::formats {
 class WandbSummary {
  public:
   // In the order they were stored.
-  void define(schema::Metric::Reader metric);
+  void define(schema::Metric::Reader metric) { rules_.define(metric); }
   void set_explicit(capnp::List<schema::Field>::Reader fields);
   void add(const MergedRow& row, std::span<const MergedColumn> columns);
 
@@ -48,11 +49,10 @@ class WandbSummary {
   using Items = std::map<std::vector<std::string>, std::string>;
   static void set_item(const std::vector<std::string>& keys, std::string json, Items& out);
   void add_last(Items& out) const;
-  const WandbMetric* definition_of(const std::vector<std::string>& keys) const;
   Status add_aggregates(store::RunReader& reader, std::optional<int32_t> rank, const Last& last,
-                        const WandbMetric& metric, Items& out) const;
+                        const store::MetricRule& metric, Items& out) const;
 
-  std::vector<WandbMetric> defined_;
+  store::MetricRules rules_;
   std::set<std::string> explicit_;  // names of metrics, joined with dots
   std::map<size_t, Last> last_;     // by column
   uint64_t rows_ = 0;

@@ -134,8 +134,28 @@ Result<Tree> RunReader::config() {
 }
 
 Result<Tree> RunReader::summary() {
-  return impl_->with_index<Tree>(
-      [this](const RunIndex& index) { return read_summary(impl_->db(), index, impl_->source); });
+  return impl_->with_index<Tree>([this](const RunIndex& index) -> Result<Tree> {
+    Result<SummaryFacts> facts = read_summary_facts(impl_->db(), index, impl_->source, false);
+    if (!facts) return facts.take_error();
+    return summary_of(*facts);
+  });
+}
+
+Result<SummaryFacts> RunReader::summary_facts() {
+  return impl_->with_index<SummaryFacts>([this](const RunIndex& index) {
+    return read_summary_facts(impl_->db(), index, impl_->source, true);
+  });
+}
+
+Result<MetricRules> RunReader::rules() {
+  Result<MetricRules> rules = read_rules(impl_->db());
+  if (!rules) return rules.take_error().in(impl_->where());
+  return rules;
+}
+
+Result<AggregatesByPath> RunReader::aggregates() {
+  return impl_->with_index<AggregatesByPath>(
+      [this](const RunIndex& index) { return read_aggregates(index, impl_->source); });
 }
 
 Result<uint64_t> RunReader::for_each_row(const RowFilter& filter, const RowVisitor& visitor) {

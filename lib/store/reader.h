@@ -24,6 +24,8 @@
 #include <vector>
 
 #include "schema/record.capnp.h"
+#include "store/aggregate.h"
+#include "store/metric_rules.h"
 #include "store/model.h"
 #include "store/tree.h"
 
@@ -161,8 +163,14 @@ class RunReader {
   Result<std::map<std::string, SinkState>> sinks();
   Result<uint64_t> row_count();  // by chunk headers, nothing is decompressed
 
-  Result<Tree> config();   // objects merged in the order they were logged
-  Result<Tree> summary();  // last values of the lowest rank, then what summary() set explicitly
+  Result<Tree> config();  // objects merged in the order they were logged
+  // Of the lowest rank, as define_metric() asked, then what summary() set explicitly.
+  Result<Tree> summary();
+  // What it is made of, with the numbers of every metric.
+  Result<SummaryFacts> summary_facts();
+  Result<MetricRules> rules();
+  // Of every metric that was ever a number; nothing is decompressed but the chunks' directories.
+  Result<AggregatesByPath> aggregates();
 
   // Visits rows lane by lane (rank, attempt, worker, ring) in rising seq; memory is bounded by the
   // chunks that overlap at one seq.  Returns the number of rows visited.

@@ -50,9 +50,9 @@ std::map<std::string, LastValue> last_values(const RunIndex& index) {
   return last;
 }
 
-// Sets the last cells of one chunk's columns.
-Status set_last_cells(const RunIndex& index, const ValueSource& source, const LastValue& any,
-                      std::vector<size_t> columns, Tree& into) {
+// The last cells of one chunk's columns.
+Status take_last_cells(const RunIndex& index, const ValueSource& source, const LastValue& any,
+                       std::vector<size_t> columns, std::map<std::string, LastCell>& into) {
   std::sort(columns.begin(), columns.end());
   const KeySet& keys = index.keys_of(*any.chunk);
   Result<DecodedChunk> chunk = decode_chunk(*any.chunk, keys, source, {.columns = columns});
@@ -62,7 +62,9 @@ Status set_last_cells(const RunIndex& index, const ValueSource& source, const La
   for (size_t i = 0; i < columns.size(); ++i) {
     Result<Tree> value = row.value(i);
     if (!value) return value.take_error();
-    set_path(into, row.column(i).path, std::move(*value));
+    into[row.column(i).path] = {any.lane->producer->rank,
+                                {any.lane->producer->attempt, any.chunk->max_time_ns},
+                                std::move(*value)};
   }
   return Done{};
 }
@@ -107,22 +109,84 @@ Result<Tree> read_config(leveldb::DB& db) {
   return config;
 }
 
-Result<Tree> read_summary(leveldb::DB& db, const RunIndex& index, const ValueSource& source) {
+Result<Tree> read_explicit_summary(leveldb::DB& db) {
   Tree summary{Tree::Object()};
+  if (Status read = fold_records(db, schema::Record::SUMMARY, summary); !read) {
+    return read.take_error();
+  }
+  return summary;
+}
+
+Result<MetricRules> read_rules(leveldb::DB& db) {
+  MetricRules rules;
+  Status read = visit_records(db, static_cast<uint16_t>(schema::Record::METRIC), 0,
+                              [&](const RecordView& view) {
+                                rules.define(view.record.getMetric());
+                                return true;
+                              });
+  if (!read) return read.take_error();
+  return rules;
+}
+
+Result<AggregatesByPath> read_aggregates(const RunIndex& index, const ValueSource& source) {
+  AggregatesByPath out;
+  for (const Lane& lane : index.lanes) {
+    const ProducerState& producer = *lane.producer;
+    for (const ChunkInfo& chunk : lane.chunks) {
+      const KeySet& keys = index.keys_of(chunk);
+      Result<ChunkReader> reader = ChunkReader::open(chunk, keys, source);
+      if (!reader) return reader.take_error();
+      for (size_t i = 0; i < keys.columns.size(); ++i) {
+        const Column& column = keys.columns[i];
+        if (column.type == ColumnType::kOther) continue;
+        MetricAggregates& metric = out[column.path];
+        metric.is_integer &= column.type != ColumnType::kFloat64;
+        metric.ranks[producer.rank].add(aggregate_of(reader->lookup(i).statistics, chunk.rows,
+                                                     producer.attempt, chunk.min_time_ns,
+                                                     chunk.max_time_ns));
+      }
+    }
+  }
+  return out;
+}
+
+Result<std::map<std::string, LastCell>> read_last_cells(const RunIndex& index,
+                                                        const ValueSource& source) {
   std::map<uint64_t, std::pair<LastValue, std::vector<size_t>>> wanted;  // by chunk
   for (const auto& [path, value] : last_values(index)) {
     auto& [chunk, columns] = wanted[value.chunk->lsn];
     chunk = value;
     columns.push_back(value.column);
   }
+  std::map<std::string, LastCell> out;
   for (const auto& [lsn, entry] : wanted) {
-    Status set = set_last_cells(index, source, entry.first, entry.second, summary);
-    if (!set) return set.take_error();
+    Status taken = take_last_cells(index, source, entry.first, entry.second, out);
+    if (!taken) return taken.take_error();
   }
-  if (Status read = fold_records(db, schema::Record::SUMMARY, summary); !read) {
-    return read.take_error();
+  return out;
+}
+
+Result<SummaryFacts> read_summary_facts(leveldb::DB& db, const RunIndex& index,
+                                        const ValueSource& source, bool needs_numbers) {
+  SummaryFacts facts;
+  Result<MetricRules> rules = read_rules(db);
+  if (!rules) return rules.take_error();
+  facts.rules = std::move(*rules);
+  Result<std::map<std::string, LastCell>> last = read_last_cells(index, source);
+  if (!last) return last.take_error();
+  facts.last = std::move(*last);
+  if (needs_numbers || facts.rules.has_aggregates()) {
+    Result<AggregatesByPath> numbers = read_aggregates(index, source);
+    if (!numbers) return numbers.take_error();
+    facts.numbers = std::move(*numbers);
   }
-  return summary;
+  for (const Lane& lane : index.lanes) {
+    for (const ChunkInfo& chunk : lane.chunks) facts.rows += chunk.rows;
+  }
+  Result<Tree> set = read_explicit_summary(db);
+  if (!set) return set.take_error();
+  facts.explicit_values = std::move(*set);
+  return facts;
 }
 
 std::vector<Metric> list_metrics(const RunIndex& index) {
