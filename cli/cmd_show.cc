@@ -9,11 +9,11 @@
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/format.h"
+#include "cli/metrics_view.h"
 #include "cli/producers.h"
 #include "cli/service.h"
 #include "cli/system_view.h"
 #include "cli/table.h"
-#include "record/path.h"
 #include "shm/posix.h"
 #include "store/row_json.h"
 
@@ -37,6 +37,8 @@ struct RunStory {
   store::Tree config;
   store::Tree summary;
   std::vector<store::Metric> metrics;
+  store::MetricRules rules;
+  store::AggregatesByPath aggregates;
   std::map<std::string, store::SinkState> sinks;
   store::Stats stats;                 // the last ones
   std::vector<ConsoleEntry> console;  // the last lines
@@ -66,6 +68,8 @@ RunStory read_story(const OpenRun& run, const ShowOptions& options) {
   take(story, story.config, reader.config(), "config");
   take(story, story.summary, reader.summary(), "summary");
   take(story, story.metrics, reader.metrics(), "metrics");
+  take(story, story.rules, reader.rules(), "definitions of metrics");
+  take(story, story.aggregates, reader.aggregates(), "ranks of metrics");
   take(story, story.sinks, reader.sinks(), "sinks");
   take(story, story.stats, reader.last_stats(), "system");
   take(story, story.rows, reader.row_count(), "rows");
@@ -152,11 +156,7 @@ Json document_of(const OpenRun& run, const RunStory& story) {
   json["rows"] = story.rows;
   json["config"] = json_of(story.config);
   json["summary"] = json_of(story.summary);
-  Json metrics = Json::array();
-  for (const store::Metric& metric : story.metrics) {
-    metrics.push_back({{"name", metric.name}, {"rows", metric.rows}});
-  }
-  json["metrics"] = std::move(metrics);
+  json["metrics"] = metrics_json(story.metrics, story.rules, story.aggregates);
   Json producers = Json::array();
   for (const auto& producer : story.producers) producers.push_back(json_of(producer));
   json["producers"] = std::move(producers);
@@ -311,16 +311,14 @@ void ShowPage::print_tree(std::string_view name, const store::Tree& tree, bool i
 }
 
 void ShowPage::print_metrics() {
-  if (story_.metrics.empty()) return;
-  title("metrics");
-  Table table({{"NAME", Table::Align::kLeft, 20}, {"ROWS", Table::Align::kRight}});
-  for (size_t i = 0; i < story_.metrics.size() && i < lines_max_; ++i) {
-    table.add({{printable(story_.metrics[i].name)}, {format_count(story_.metrics[i].rows)}});
-  }
-  context_.out.write(table.render(context_.style, 2));
-  if (story_.metrics.size() <= lines_max_) return;
-  context_.out.write(fmt::format("  and {} (--all shows them)\n",
-                                 format_plural(story_.metrics.size() - lines_max_, "more line")));
+  const MetricsTable found = metrics_table(story_.metrics, story_.rules, story_.aggregates,
+                                           lines_max_ == SIZE_MAX, lines_max_);
+  if (found.title.empty()) return;
+  title(found.title);
+  context_.out.write(found.table.render(context_.style, 2));
+  if (found.left_out == 0) return;
+  context_.out.write(
+      fmt::format("  and {} (--all shows them)\n", format_plural(found.left_out, "more line")));
 }
 
 void ShowPage::print_system() {

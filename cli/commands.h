@@ -38,6 +38,7 @@ int run_tail(Context& context, const TailOptions& options);
 struct PlotOptions {
   std::string run;
   std::vector<std::string> metrics;
+  std::string x;                 // `step` or a metric; empty: as the metric is defined
   std::vector<int32_t> ranks{};  // empty: all
   uint64_t step_begin = 0;
   uint64_t step_last = std::numeric_limits<uint64_t>::max();

@@ -98,12 +98,16 @@ void add_tail(CLI::App& app, CommandLine& line) {
 }
 
 void add_plot(CLI::App& app, CommandLine& line) {
-  CLI::App* plot = add_reader(app, line, "plot", "metrics over the step, in the terminal",
-                              [&line](Context& context) { return run_plot(context, line.plot); });
+  CLI::App* plot =
+      add_reader(app, line, "plot", "metrics over the step or another one, in the terminal",
+                 [&line](Context& context) { return run_plot(context, line.plot); });
   add_run(plot, line.plot.run);
   plot->add_option("METRIC", line.plot.metrics, "names as `ringlog show` lists them")
       ->type_name("")
       ->required();
+  plot->add_option("--x", line.plot.x,
+                   "the x axis: step, or a metric; default: the step_metric of define_metric()")
+      ->type_name("METRIC");
   add_ranks(plot, line.plot.ranks);
   plot->add_option("--from", line.plot.step_begin, "first step")->type_name("STEP");
   plot->add_option("--to", line.plot.step_last, "last step")->type_name("STEP");

@@ -151,10 +151,21 @@ Result<std::vector<ProcessDescription>> RunReader::processes() {
 Result<std::vector<MetricDescription>> RunReader::metrics() {
   auto metrics = impl_->store->metrics();
   if (!metrics) return metrics.take_error();
+  auto rules = impl_->store->rules();
+  if (!rules) return rules.take_error();
   std::vector<MetricDescription> to;
   for (const store::Metric& metric : *metrics) {
-    MetricDescription one{metric.name, metric.path, reader::kind_of(metric), metric.rows, {}};
+    MetricDescription one;
+    one.name = metric.name;
+    one.path = metric.path;
+    one.kind = reader::kind_of(metric);
+    one.rows = metric.rows;
     for (const auto& [rank, rows] : metric.rows_by_rank) one.ranks.push_back(rank);
+    if (const store::MetricRule* rule = rules->find(metric.name)) {
+      one.step_metric = rule->step_metric;
+      one.summary = rule->summary;
+      one.hidden = rule->is_hidden;
+    }
     to.push_back(std::move(one));
   }
   return to;

@@ -65,6 +65,10 @@ struct MetricDescription {
   ColumnKind kind = ColumnKind::kFloat64;  // of its column in a table
   uint64_t rows = 0;
   std::vector<int32_t> ranks;  // that have it, rising
+  // As run.define_metric() said, for it or for names that begin like it.
+  std::string step_metric;           // its x axis; empty: the step
+  std::vector<std::string> summary;  // empty: its last value
+  bool hidden = false;
 };
 
 enum class SeriesAxis : uint8_t { kStep, kTime };
@@ -187,7 +191,8 @@ class RINGLOG_API RunReader {
   Result<uint64_t> row_count();
   // JSON objects; NaN and infinities are bare words.
   Result<std::string> config_json();
-  Result<std::string> summary_json();  // last values of the lowest rank, then what summary() set
+  // Of the lowest rank that has the metric, as define_metric() asked, then what summary() set.
+  Result<std::string> summary_json();
 
   // One for each rank that has the metric in the range, rising; with all_attempts one for each
   // attempt.  Text has no series.  kNotFound: no row has the metric.
