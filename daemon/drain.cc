@@ -38,6 +38,7 @@ void Drain::turn() {
     stream->intake.turn(scratch_);
     peak = std::max(peak, stream->intake.peak());
     if (auto batch = stream->intake.take_due(now)) submit_(stream, std::move(batch));
+    stream->intake.publish_summary();
   }
   pace_.saw(peak, start_ns);
 }

@@ -73,6 +73,9 @@ class Handler {
   // Registers a kind of a ring again, after a restart.  kCorrupt: no such key set.
   Status restore_kind(Lane& lane, uint16_t kind, uint32_t key_set);
 
+  // nullptr: no such key set.
+  const store::KeySet* find_keys(uint32_t key_set) const { return keys_.find(key_set); }
+
  private:
   Status take_seq(Lane& lane, const shm::RecordHeader& header) const;
   Status handle_row(Lane& lane, const shm::RecordView& record, ProducerNotes& notes, Batch& batch);

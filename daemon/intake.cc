@@ -352,6 +352,18 @@ void Intake::seal(Batch& batch) {
     batch.progress.push_back(progress_of(port));
   }
   batch.commit.meta = board_.take_changed_meta();
+  if (live_.is_on()) summarise(batch.commit);
+}
+
+void Intake::summarise(const store::Commit& commit) {
+  for (const store::RowBlock& block : commit.blocks) {
+    const auto port = std::find_if(ports_.begin(), ports_.end(), [&](const auto& candidate) {
+      return candidate->producer == block.producer;
+    });
+    const store::KeySet* keys = handler_.find_keys(block.key_set);
+    if (port != ports_.end() && keys != nullptr) live_.add(block, *keys, (*port)->state);
+  }
+  for (const store::RecordEntry& record : commit.records) live_.add(record);
 }
 
 Progress Intake::progress_of(const std::shared_ptr<Port>& port) {
@@ -424,8 +436,10 @@ bool Intake::is_pressed() const {
 }
 
 int64_t Intake::due_ms() const {
-  if (in_flight_ != 0 || batch_->started_ms == 0) return std::numeric_limits<int64_t>::max();
-  return batch_->is_urgent ? batch_->started_ms : batch_->started_ms + kBatchAgeMs;
+  const int64_t summary_ms = live_.due_ms();
+  if (in_flight_ != 0 || batch_->started_ms == 0) return summary_ms;
+  const int64_t age_ms = batch_->is_urgent ? 0 : kBatchAgeMs;
+  return std::min(summary_ms, batch_->started_ms + age_ms);
 }
 
 bool Intake::is_empty() const {

@@ -12,6 +12,7 @@
 #include "daemon/clock.h"
 #include "daemon/handler.h"
 #include "daemon/large_replies.h"
+#include "daemon/live_summary.h"
 #include "daemon/port.h"
 #include "daemon/run_board.h"
 #include "daemon/run_spec.h"
@@ -49,6 +50,12 @@ class Intake {
          Handler::FetchBlob fetch_blob, LargeReplies& large, const Clock& clock,
          IntakeEvents events);
 
+  // Keeps a live summary from now on; before the first producer.
+  void start_summary(std::string path, store::SummaryFacts facts) {
+    live_.start(std::move(path), std::move(facts));
+  }
+  // The run is closed: nobody reads it live any more.
+  void end_summary() { live_.remove(); }
   // Takes a producer in; `stored` is called once its state is in the store.
   void add(std::shared_ptr<Port> port, std::function<void()> stored);
   // The process is dead or has detached: drain what it committed up to now, then settle, and, when
@@ -71,6 +78,8 @@ class Intake {
   uint64_t turn(Scratch& scratch);
   // The batch, if it is to be written now.
   std::unique_ptr<Batch> take_due(int64_t now_ms);
+  // Publishes the live summary, if it is time.
+  void publish_summary() { live_.publish_due(clock_.monotonic_ms(), clock_.realtime_ns()); }
   // The batch is in the store.
   void confirm(std::unique_ptr<Batch> batch);
 
@@ -112,6 +121,7 @@ class Intake {
   Progress progress_of(const std::shared_ptr<Port>& port);
   void fire_barriers();
   void seal(Batch& batch);
+  void summarise(const store::Commit& commit);
 
   const RunInfo info_;
   RunBoard& board_;
@@ -119,6 +129,7 @@ class Intake {
   const Clock& clock_;
   const IntakeEvents events_;
   Handler handler_;
+  LiveSummary live_;
   std::vector<std::shared_ptr<Port>> ports_;
   std::vector<std::pair<std::shared_ptr<Port>, std::function<void()>>> joining_;
   std::vector<Barrier> barriers_;

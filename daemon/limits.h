@@ -44,6 +44,13 @@ inline constexpr int64_t kAttachStoredWaitMs = 1000;
 
 // Columns of all key sets of one run: keeps a program that invents keys from eating the service.
 inline constexpr size_t kColumnsPerRunMax = size_t{4} << 20;
+// Metrics of one run that its live summary follows: what a page of shm::kLiveTextMax bytes holds.
+inline constexpr size_t kLiveMetricsMax = 4096;
+// Time between two live summaries: what a person who looks at them does not notice.
+inline constexpr int64_t kLiveIntervalMs = 100;
+// Times as long as writing one took is rest: it takes at most this part (1/50) of the drain thread.
+inline constexpr int64_t kLiveRestFactor = 50;
+
 // Bytes of a poisoned ring that are kept aside for `ringlog doctor`.
 inline constexpr size_t kQuarantineBytesMax = size_t{1} << 20;
 

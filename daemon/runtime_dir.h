@@ -5,6 +5,7 @@
 //   service.sock   control socket
 //   doorbell       shm::Doorbell; outlives the service
 //   service.log    rotating
+//   live/          one page per open run: its summary (shm/live_page.h)
 //   segments/      one file per attached process, unless the directory is not on tmpfs
 //
 // Segments for which the tmpfs has no room are in a folder on disk, /var/tmp/ringlog-<uid>-<hash>.

@@ -54,7 +54,7 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
                  drain_.post([stream, box] { stream->intake.add_stats(std::move(*box)); });
                }),
       mux_({loop_, drain_, writer_, network_, tidier_, large_, monitor_, clock_, place.segments,
-            epoch_of(*doorbell_)}),
+            epoch_of(*doorbell_), place.path}),
       server_(loop_, mux_, clock_,
               {.runtime_dir_fd = place.dir.get(),
                .runtime_dir = place.path,

@@ -3,6 +3,8 @@
 #include "daemon/limits.h"
 #include "daemon/names.h"
 #include "daemon/sinks/sink.h"
+#include "shm/live_page.h"
+#include "store/reader.h"
 
 #include <fcntl.h>
 #include <ringlog/version.h>
@@ -18,9 +20,19 @@ struct StreamMux::Opened {
   std::optional<store::RunMeta> meta;
   std::vector<store::ProducerState> producers;
   std::vector<store::KeySet> key_sets;
+  store::SummaryFacts facts;
 };
 
 namespace {
+
+// What the live summary goes on from.
+store::SummaryFacts read_facts(const std::string& dir) {
+  auto reader = store::RunReader::open(dir);
+  auto facts = reader ? (*reader)->summary_facts() : Result<store::SummaryFacts>(reader.error());
+  if (facts) return std::move(*facts);
+  spdlog::warn("the live summary begins anew: {}", facts.error().message);
+  return {};
+}
 
 // On the store thread.
 template <typename Opened>
@@ -39,6 +51,7 @@ Result<std::shared_ptr<Opened>> open_run(const std::string& dir) {
   auto key_sets = opened->store->key_sets();
   if (!key_sets) return key_sets.take_error();
   opened->key_sets = std::move(*key_sets);
+  if (!opened->producers.empty()) opened->facts = read_facts(dir);
   return opened;
 }
 
@@ -209,8 +222,15 @@ std::shared_ptr<Stream> StreamMux::make_stream(const Run& run, Opened& opened) {
   };
   events.poisoned = [this, dir](const std::shared_ptr<Port>& port, uint32_t ring,
                                 uint64_t position) { quarantine(port, ring, position, dir); };
-  return std::make_shared<Stream>(run.info, std::move(opened.store), meta, opened.producers,
-                                  std::move(opened.key_sets), parts_.large, parts_.clock, events);
+  auto stream =
+      std::make_shared<Stream>(run.info, std::move(opened.store), meta, opened.producers,
+                               std::move(opened.key_sets), parts_.large, parts_.clock, events);
+  if (!parts_.runtime_dir.empty()) {
+    stream->intake.start_summary(
+        shm::live_page_path(parts_.runtime_dir, run.info.run_id, run.info.dir),
+        std::move(opened.facts));
+  }
+  return stream;
 }
 
 // On the drain thread: keeps the bytes that were not understood, for `ringlog doctor`.
@@ -271,6 +291,7 @@ void StreamMux::start_closing(const std::string& dir, bool is_idle) {
   parts_.monitor.remove(*run.stream);
   parts_.drain.post([this, dir, stream = run.stream] {
     parts_.drain.remove(stream);
+    stream->intake.end_summary();
     parts_.network.remove(stream, [this, dir, stream] {
       parts_.writer.post([this, dir, stream] {
         parts_.tidier.close(parts_.writer.release(*stream),

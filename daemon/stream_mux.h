@@ -50,6 +50,7 @@ class StreamMux {
     const Clock& clock;
     shm::SegmentPlaces segments;
     uint32_t epoch = 0;
+    std::string runtime_dir{};  // where live summaries are; empty: there are none
   };
   explicit StreamMux(Parts parts) : parts_(std::move(parts)) {}
   StreamMux(const StreamMux&) = delete;
