@@ -3,6 +3,8 @@
 #include "client/run_core.h"
 #include "record/path.h"
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <set>
 
@@ -37,6 +39,16 @@ void publish_items(RunCore& core, const char* what, std::span<const Item> items,
   }
 }
 
+Status check_summary(const std::vector<std::string>& names) {
+  constexpr std::array<std::string_view, 6> kNames{"last", "first", "min", "max", "mean", "none"};
+  for (const std::string& name : names) {
+    if (std::find(kNames.begin(), kNames.end(), name) != kNames.end()) continue;
+    return Error{Code::kInvalidArgument,
+                 "summary \"" + name + "\"; allowed are last, first, min, max, mean, none"};
+  }
+  return Done{};
+}
+
 }  // namespace
 
 void Row::log_cells(uint64_t step, std::span<const double> cells) noexcept {
@@ -56,7 +68,13 @@ Run& Run::operator=(Run&& other) noexcept {
 }
 
 Run::~Run() {
-  if (core_) finish(std::uncaught_exceptions() > 0 ? 1 : 0);
+  if (!core_) return;
+  // A run in a global goes after main(): what exit() was told counts.
+  if (const auto status = core_->exit_status()) {
+    finish(*status);
+  } else {
+    finish(std::uncaught_exceptions() > 0 ? 1 : 0);
+  }
 }
 
 void Run::log(std::initializer_list<Item> items, LogOptions options) noexcept {
@@ -106,6 +124,9 @@ void Run::summary(std::span<const Item> items) noexcept {
 void Run::define_metric(std::string_view name, const MetricOptions& options) noexcept {
   if (Status s = record::check_key(name); !s) {
     return core_->refuse(std::move(s.take_error()).in("define_metric"));
+  }
+  if (Status s = check_summary(options.summary); !s) {
+    return core_->refuse(std::move(s.take_error()).in("define_metric " + std::string(name)));
   }
   core_->publish(record::encode_metric(name, options, shm::realtime_ns()));
 }

@@ -228,8 +228,15 @@ Error RunCore::error() const {
 }
 
 void RunCore::on_process_exit(int status) noexcept {
+  exit_status_.store(status, std::memory_order_relaxed);
   const auto open = session();
   if (open) open->record_exit(status);
+}
+
+std::optional<int> RunCore::exit_status() const noexcept {
+  const int64_t status = exit_status_.load(std::memory_order_relaxed);
+  if (status == INT64_MIN) return std::nullopt;
+  return static_cast<int>(status);
 }
 
 void RunCore::before_fork() noexcept {

@@ -75,6 +75,8 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
 
   // Process-wide events; see process.h.
   void on_process_exit(int status) noexcept;
+  // What the process ends with, once it does so in order; nothing before.
+  std::optional<int> exit_status() const noexcept;
   void before_fork() noexcept;
   void after_fork(bool is_child) noexcept;
 
@@ -124,6 +126,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   std::atomic<uint64_t> session_id_{0};
   std::atomic<const shm::ServiceWords*> service_words_{nullptr};
   std::atomic<size_t> row_count_{0};
+  std::atomic<int64_t> exit_status_{INT64_MIN};  // INT64_MIN: the process has not ended
   std::atomic<uint64_t> unlogged_rows_{0};
   alignas(64) std::atomic<uint64_t> next_step_{0};
 

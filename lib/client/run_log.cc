@@ -176,9 +176,11 @@ void RunCore::log_items(std::span<const Item> items, const LogOptions& options) 
   uint64_t step = 0;
   if (options.step) {
     step = *options.step;
-    note_step(step);
-  } else {
+    options.commit ? note_step(step) : next_step_.store(step, std::memory_order_relaxed);
+  } else if (options.commit) {
     step = next_step_.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    step = next_step_.load(std::memory_order_relaxed);
   }
   try {
     if (!log_template(ring, items, step, time_ns)) log_free(ring, items, step, time_ns);

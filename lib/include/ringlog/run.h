@@ -38,6 +38,9 @@ struct RowCore;  // lib/client/row.h
 struct LogOptions {
   std::optional<uint64_t> step{};    // unset: the row after this rank's last one
   std::optional<int64_t> time_ns{};  // unset: now; nanoseconds since the Unix epoch
+  // False: more of this step follows.  What is here is safe at once, as a row of its own; the next
+  // row without a step belongs to the same one, and views show the rows of a step together.
+  bool commit = true;
 };
 
 struct MetricOptions {
@@ -92,7 +95,8 @@ class RINGLOG_API Run {
   // Sets summary values; they override the ones derived from rows.
   void summary(std::initializer_list<Item> items) noexcept;
   void summary(std::span<const Item> items) noexcept;
-  // How metrics of this name (or `prefix*`) are shown and summarised.
+  // How metrics of this name (or `prefix*`) are shown and summarised.  A name in `summary` that is
+  // not one of those above refuses the definition, with the reason in error().
   void define_metric(std::string_view name, const MetricOptions& options = {}) noexcept;
   // A message for people.
   void alert(std::string_view title, std::string_view text,
