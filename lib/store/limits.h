@@ -78,9 +78,9 @@ inline constexpr size_t kTableBytesMax = size_t{8} << 20;
 // matters, because replaced chunks may be most of a small store.  In a larger one they are little.
 inline constexpr size_t kTidyBytesMax = size_t{64} << 20;
 
-// A view of a live run is taken again when the service replaced files meanwhile; each try costs
-// milliseconds, so this many mean that something else is wrong.
-inline constexpr int kSnapshotTriesMax = 50;
+// A view of a live run is taken again when the service replaced files meanwhile.  A try costs
+// milliseconds and rarely fails; so long, in ms, means that something else is wrong.
+inline constexpr int kSnapshotPatienceMs = 10'000;
 
 static_assert(kClaimFreeMs >= 6 * kClaimRenewMs);
 static_assert(kChunkRowsDirect * 2 == kChunkRowsMax);

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -63,17 +65,30 @@ Result<std::vector<std::string>> list_files(const std::string& dir) {
   return names;
 }
 
+// The number that LevelDB gave a log; none: not a log.
+std::optional<uint64_t> log_number(std::string_view name) {
+  if (!name.ends_with(".log")) return std::nullopt;
+  const std::string_view digits = name.substr(0, name.size() - 4);
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return number;
+}
+
 // Captures a folder of LevelDB files, possibly while LevelDB writes there.
 class Capture {
  public:
-  Capture(const std::string& dir, Files previous) : dir_(dir), tables_(std::move(previous)) {}
+  Capture(const std::string& dir, Files previous) : dir_(dir), known_(std::move(previous)) {}
 
-  // True: `files` and `tables` hold one moment.  False: the folder changed meanwhile, try again.
-  Result<bool> try_once();
+  // First: the logs.
+  Status read_logs();
+  // True: `files` and `tables` hold one moment, not before read_logs().  False: the folder changed
+  // meanwhile, try again; each try finds more of the tables mapped already.
+  Result<bool> add_tables();
 
-  Files files;  // all of them
-  bool is_log_missing = false;
+  Files files;   // all of them
   Files tables;  // the mapped ones of them
+  bool is_log_missing = false;
 
  private:
   struct Anchor {
@@ -83,10 +98,11 @@ class Capture {
   };
   Result<Anchor> read_anchor() const;
   Result<bool> is_unchanged(const Anchor& anchor) const;
-  Result<bool> map_tables(const std::vector<std::string>& names);
+  Status map_tables(const std::vector<std::string>& names);
 
   const std::string& dir_;
-  Files tables_;  // mapped before
+  Files known_;  // tables that are mapped
+  Files logs_;
 };
 
 // CURRENT and the manifest it names.  Without CURRENT: empty, and LevelDB will call it damaged.
@@ -119,52 +135,68 @@ Result<bool> Capture::is_unchanged(const Anchor& anchor) const {
   return static_cast<size_t>(info.st_size) == anchor.manifest->size();
 }
 
-Result<bool> Capture::map_tables(const std::vector<std::string>& names) {
+Status Capture::map_tables(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (!is_table(name)) continue;
     const std::string path = dir_ + "/" + name;
-    const auto known = tables_.find(name);
-    if (known != tables_.end() &&
+    const auto known = known_.find(name);
+    if (known != known_.end() &&
         static_cast<const MappedFile*>(known->second.get())->is_still(path)) {
       tables[name] = known->second;
       continue;
     }
     Result<std::shared_ptr<const MappedFile>> mapped = MappedFile::map(path);
     if (mapped) {
-      tables[name] = std::move(*mapped);
+      tables[name] = known_[name] = std::move(*mapped);
     } else if (mapped.error().code != Code::kNotFound) {
       return mapped.take_error();
     }
     // A table that is gone was either dropped by a compaction that had ended before, and then
     // nobody misses it, or LevelDB will say that it does.
   }
-  return true;
+  return Done{};
 }
 
-// The logs are listed before they are read: when a newer log is in the list, the older ones were
-// complete.  The manifest must be the same before and after, or rows could be between a log that is
-// gone and a table that is not yet known.
-Result<bool> Capture::try_once() {
-  files.clear();
+// All logs but the newest were complete when they were listed, and so when they are read.  One that
+// is made while the folder is listed may be listed or not, so only those are taken that are no
+// newer than an earlier list: of them the second list has every one, but those whose rows are in
+// tables by now.
+Status Capture::read_logs() {
+  logs_.clear();
+  Result<std::vector<std::string>> before = list_files(dir_);
+  if (!before) return before.take_error();
+  std::optional<uint64_t> newest;
+  for (const std::string& name : *before) newest = std::max(newest, log_number(name));
+  Result<std::vector<std::string>> names = list_files(dir_);
+  if (!names) return names.take_error();
+  for (const std::string& name : *names) {
+    const std::optional<uint64_t> number = log_number(name);
+    if (!number || number > newest) continue;
+    Result<std::string> bytes = read_file(dir_ + "/" + name);
+    if (bytes) {
+      logs_[name] = std::make_shared<MemoryFile>(std::move(*bytes));
+    } else if (bytes.error().code != Code::kNotFound) {
+      return bytes.take_error();
+    }
+  }
+  return Done{};
+}
+
+// The manifest is read after the logs, so that it tells of every table that replaced one of them,
+// and must be the same after the tables are mapped, or one of them could be gone before.  What is
+// in younger logs is not in the view, as if it was not written yet.
+Result<bool> Capture::add_tables() {
+  files = logs_;
   tables.clear();
   Result<Anchor> anchor = read_anchor();
   if (!anchor) return anchor.take_error();
   Result<std::vector<std::string>> names = list_files(dir_);
   if (!names) return names.take_error();
-  for (const std::string& name : *names) {
-    if (!name.ends_with(".log")) continue;
-    Result<std::string> bytes = read_file(dir_ + "/" + name);
-    if (bytes) {
-      files[name] = std::make_shared<MemoryFile>(std::move(*bytes));
-    } else if (bytes.error().code != Code::kNotFound) {
-      return bytes.take_error();
-    }
-  }
+  if (Status mapped = map_tables(*names); !mapped) return mapped.take_error();
   Result<bool> unchanged = is_unchanged(*anchor);
   if (!unchanged || !*unchanged) return unchanged;
-  if (Result<bool> mapped = map_tables(*names); !mapped) return mapped;
   files.insert(tables.begin(), tables.end());
-  is_log_missing = store::is_log_missing(*names, anchor->current);
+  is_log_missing = logs_.empty() && store::is_log_missing(*names, anchor->current);
   if (!anchor->current.empty()) {
     files["CURRENT"] = std::make_shared<MemoryFile>(anchor->current);
   }
@@ -175,11 +207,14 @@ Result<bool> Capture::try_once() {
 }
 
 Status capture(Capture& capture, const std::string& dir) {
-  for (int tries = 0; tries < kSnapshotTriesMax; ++tries) {
-    Result<bool> done = capture.try_once();
+  if (Status logs = capture.read_logs(); !logs) return logs;
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(kSnapshotPatienceMs);
+  do {
+    Result<bool> done = capture.add_tables();
     if (!done) return done.take_error();
     if (*done) return Done{};
-  }
+  } while (std::chrono::steady_clock::now() < deadline);
   return Error{Code::kIo, dir + ": changes faster than it can be read"};
 }
 

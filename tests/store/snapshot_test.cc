@@ -68,16 +68,17 @@ TEST(Snapshot, IsAConsistentPrefixWhileTheStoreIsWrittenAtFullSpeed) {
   // A tiny buffer: a table every few milliseconds, and compactions all the time.
   const auto store = open_store(dir.path(), {.write_buffer_size = 64 << 10});
   std::atomic<uint64_t> written{0};
-  std::atomic<bool> enough{false};
-  std::thread writer([&] {
-    for (uint64_t number = 0; !enough; ++number) {
+  std::jthread writer([&](const std::stop_token& enough) {
+    for (uint64_t number = 0; !enough.stop_requested(); ++number) {
       if (!store->write(numbered_commit(number), false)) break;
       written = number + 1;
     }
   });
   uint64_t last = 0;
   std::unique_ptr<RunReader> reader = open_reader(dir.path());
-  for (int i = 0; i < 40 && !HasFailure(); ++i) {
+  // Where reading is slow and writing is not, a few views take as long as all of them elsewhere.
+  constexpr uint64_t kCommitsMax = 5000;
+  for (int i = 0; i < 40 && last < kCommitsMax && !HasFailure(); ++i) {
     const uint64_t before = written;
     if (i % 3 == 0) {
       reader = open_reader(dir.path());
@@ -90,7 +91,7 @@ TEST(Snapshot, IsAConsistentPrefixWhileTheStoreIsWrittenAtFullSpeed) {
     EXPECT_GE(commits, last);
     last = commits;
   }
-  enough = true;
+  writer.request_stop();
   writer.join();
   EXPECT_GT(last, 100U);
   EXPECT_EQ(expect_prefix(*open_reader(dir.path())), written);
