@@ -4,51 +4,38 @@
 
 #include "cli/commands.h"
 #include "cli/console.h"
-#include "cli/csv.h"
 #include "cli/export.h"
 #include "cli/format.h"
 #include "cli/target_dir.h"
 #include "cli/target_file.h"
 #include "formats/tfevents.h"
-#include "store/row_json.h"
+#include "reader/access.h"
 
 namespace ringlog::cli {
 
 namespace {
 
-Status write_jsonl(store::RunReader& reader, Output& out, uint64_t& rows) {
-  store::RowJson json;
-  Status written = Done{};
-  auto visited = reader.for_each_row({}, [&](const store::RowView& row) {
-    written = json.append(row, out.buffer());
-    out.buffer() += '\n';
-    out.spill();
-    return written && out.is_open();
-  });
-  if (!written) return written;
+Status write_rows(RunReader& run, ExportFormat format, Output& out, uint64_t& rows) {
+  const bool is_csv = format == ExportFormat::kCsv;
+  if (is_csv) {
+    auto header = run.csv_header();
+    if (!header) return header.take_error();
+    out.buffer() += *header + '\n';
+  }
+  auto visited =
+      run.for_each_row(is_csv ? RowFormat::kCsv : RowFormat::kJson, {}, [&](const RowText& row) {
+        out.buffer() += row.text;
+        out.buffer() += '\n';
+        out.spill();
+        return out.is_open();
+      });
   if (!visited) return visited.take_error();
   rows = *visited;
   return Done{};
 }
 
-Status write_csv(store::RunReader& reader, Output& out, uint64_t& rows) {
-  auto csv = CsvWriter::create(reader);
-  if (!csv) return csv.take_error();
-  csv->append_header(out.buffer());
-  Status written = Done{};
-  auto visited = reader.for_each_row({}, [&](const store::RowView& row) {
-    written = csv->append(row, out.buffer());
-    out.spill();
-    return written && out.is_open();
-  });
-  if (!written) return written;
-  if (!visited) return visited.take_error();
-  rows = *visited;
-  return Done{};
-}
-
-Status write_lines(store::RunReader& reader, bool is_json, Output& out, uint64_t& lines) {
-  auto written = write_console(reader, is_json, out);
+Status write_lines(RunReader& run, bool is_json, Output& out, uint64_t& lines) {
+  auto written = write_console(ReaderAccess::store(run), is_json, out);
   if (!written) return written.take_error();
   lines = *written;
   return Done{};
@@ -58,18 +45,17 @@ bool is_of_console(const ExportOptions& options) {
   return options.is_console || options.format == ExportFormat::kLog;
 }
 
-Status write_rows(store::RunReader& reader, const ExportOptions& options, Output& out,
-                  uint64_t& rows) {
+Status write_text(RunReader& run, const ExportOptions& options, Output& out, uint64_t& rows) {
   const bool is_json = options.format == ExportFormat::kJsonl;
-  if (is_of_console(options)) return write_lines(reader, is_json, out, rows);
-  return is_json ? write_jsonl(reader, out, rows) : write_csv(reader, out, rows);
+  if (is_of_console(options)) return write_lines(run, is_json, out, rows);
+  return write_rows(run, options.format, out, rows);
 }
 
-Status write_file(store::RunReader& reader, const ExportOptions& options, uint64_t& rows) {
+Status write_file(RunReader& run, const ExportOptions& options, uint64_t& rows) {
   auto file = TargetFile::create(options.path);
   if (!file) return file.take_error();
   Output out(file->fd(), options.path);
-  Status read = write_rows(reader, options, out, rows);
+  Status read = write_text(run, options, out, rows);
   out.flush();
   // A full disk is why reading was given up, so it is named first.
   if (Status s = out.status(); !s) return s;
@@ -77,22 +63,23 @@ Status write_file(store::RunReader& reader, const ExportOptions& options, uint64
   return file->publish();
 }
 
-Result<ExportCount> write_tfevents(store::RunReader& reader, const std::string& path) {
+Result<ExportCount> write_tfevents(RunReader& run, const std::string& path) {
   auto target = TargetDir::create(path);
   if (!target) return target.take_error();
-  auto count = export_tfevents(reader, target->place());
+  auto count = export_tfevents(run, target->place());
   if (!count) return count;
   if (Status s = target->publish(); !s) return s.take_error();
   return count;
 }
 
 // A folder of files in another tool's format.
-int export_folder(const OpenRun& run, const ExportOptions& options) {
+int export_folder(RunReader& run, const ExportOptions& options) {
+  auto about = run.description();
+  if (!about) return fail(about.error());
   const bool is_wandb = options.format == ExportFormat::kWandb;
   std::string path = options.path;
-  if (path.empty()) path = is_wandb ? "wandb" : run.place.run_id + "-tfevents";
-  auto count =
-      is_wandb ? export_wandb(run, path, options.splits_ranks) : write_tfevents(*run.reader, path);
+  if (path.empty()) path = is_wandb ? "wandb" : about->id + "-tfevents";
+  auto count = is_wandb ? export_wandb(run, path, options.splits_ranks) : write_tfevents(run, path);
   if (!count) return fail(count.error());
   say(fmt::format("{} in {}", format_plural(count->rows, "row"), printable(path)));
   if (count->left_out > 0) {
@@ -123,10 +110,10 @@ int run_export(Context& context, const ExportOptions& options) {
   if (!is_text(options.format)) return export_folder(*run, options);
   uint64_t rows = 0;
   if (options.path.empty() || options.path == "-") {
-    const Status written = write_rows(*run->reader, options, context.out, rows);
+    const Status written = write_text(*run, options, context.out, rows);
     return written ? kExitOk : fail(written.error());
   }
-  if (Status s = write_file(*run->reader, options, rows); !s) return fail(s.error());
+  if (Status s = write_file(*run, options, rows); !s) return fail(s.error());
   say(fmt::format("{} in {}", format_plural(rows, is_of_console(options) ? "line" : "row"),
                   printable(options.path)));
   return kExitOk;

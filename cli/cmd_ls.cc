@@ -6,10 +6,11 @@
 
 #include "cli/commands.h"
 #include "cli/format.h"
-#include "cli/producers.h"
+#include "cli/processes.h"
 #include "cli/service.h"
 #include "cli/table.h"
 #include "shm/posix.h"
+#include "store/runs.h"
 
 namespace ringlog::cli {
 
@@ -17,7 +18,7 @@ namespace {
 
 struct Line {
   store::RunPlace place;
-  store::RunMeta meta;
+  RunDescription about;
   uint64_t ranks = 0;
   uint64_t rows = 0;
   bool is_live = false;  // the service has it open
@@ -38,40 +39,40 @@ std::set<std::string> live_runs() {
 // died over before it was there has none.
 std::optional<Line> read_line(const store::RunPlace& place, bool is_live) {
   Line line{place, {}, 0, 0, is_live};
-  line.meta.run_id = place.run_id;
-  line.meta.project = place.project;
-  line.meta.state = "unreadable";
-  auto reader = store::RunReader::open(place.dir);
-  if (!reader) {
-    if (reader.error().code == Code::kNotFound) return std::nullopt;
-    say(reader.error().message);
+  line.about.state = "unreadable";
+  auto run = open(place.dir, {.asks_service = false});
+  if (!run) {
+    if (run.error().code == Code::kNotFound) return std::nullopt;
+    say(run.error().message);
     return line;
   }
-  if (auto meta = (*reader)->meta()) line.meta = *std::move(meta);
-  if (auto producers = (*reader)->producers()) line.ranks = rank_count(*producers);
-  if (auto rows = (*reader)->row_count()) line.rows = *rows;
+  if (auto about = run->description(); about && !about->state.empty()) {
+    line.about = *std::move(about);
+  }
+  if (auto processes = run->processes()) line.ranks = rank_count(*processes);
+  if (auto rows = run->row_count()) line.rows = *rows;
   return line;
 }
 
 // A run that nobody writes although it never ended: its service died and none has come since.
 std::string state_text(const Line& line) {
-  const bool is_orphan = line.meta.state == "running" && !line.is_live;
-  return printable(line.meta.state) + (is_orphan ? "?" : "");
+  const bool is_orphan = line.about.state == "running" && !line.is_live;
+  return printable(line.about.state) + (is_orphan ? "?" : "");
 }
 
 Json document_of(const std::vector<Line>& lines) {
   Json runs = Json::array();
   for (const Line& line : lines) {
     runs.push_back({{"id", line.place.run_id},
-                    {"name", line.meta.name},
+                    {"name", line.about.name},
                     {"project", line.place.project},
                     {"dir", line.place.dir},
-                    {"state", line.meta.state},
+                    {"state", line.about.state},
                     {"live", line.is_live},
                     {"ranks", line.ranks},
                     {"rows", line.rows},
-                    {"created", json_seconds(line.meta.created_ns)},
-                    {"ended", json_seconds(line.meta.ended_ns)},
+                    {"created", json_seconds(line.about.created_ns)},
+                    {"ended", json_seconds(line.about.ended_ns)},
                     {"written", json_seconds(line.place.mtime_ns)}});
   }
   return runs;
@@ -89,7 +90,7 @@ std::string table_of(const std::vector<Line>& lines, const Style& style) {
   for (const Line& line : lines) {
     table.add({{printable(line.place.run_id)},
                {printable(line.place.project)},
-               {state_text(line), state_ink(line.meta.state)},
+               {state_text(line), state_ink(line.about.state)},
                {format_count(line.ranks)},
                {format_count(line.rows)},
                {format_age(now - line.place.mtime_ns)}});

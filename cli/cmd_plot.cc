@@ -166,9 +166,8 @@ Result<Plot> read_plot(RunReader& run, const PlotOptions& options, const std::st
 }  // namespace
 
 int run_plot(Context& context, const PlotOptions& options) {
-  auto run = open(options.run, {.root = context.root});
+  auto run = open_run(context, options.run);
   if (!run) return fail(run.error());
-  for (const std::string& line : run->damage()) say("warning: " + line);
   Style style = context.style;
   style.is_ascii = style.is_ascii || options.is_ascii;
   const ChartSize size = size_of(options, style);

@@ -14,6 +14,7 @@
 #include "cli/service.h"
 #include "shm/posix.h"
 #include "store/directory_lock.h"
+#include "store/runs.h"
 
 namespace ringlog::cli {
 

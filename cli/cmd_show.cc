@@ -10,10 +10,11 @@
 #include "cli/console.h"
 #include "cli/format.h"
 #include "cli/metrics_view.h"
-#include "cli/producers.h"
+#include "cli/processes.h"
 #include "cli/service.h"
 #include "cli/system_view.h"
 #include "cli/table.h"
+#include "reader/access.h"
 #include "shm/posix.h"
 #include "store/row_json.h"
 
@@ -32,14 +33,13 @@ constexpr size_t kValueColumnsMax = 200;
 
 // Everything that is shown, read once.
 struct RunStory {
-  store::RunMeta meta;
-  std::vector<store::ProducerState> producers;
-  store::Tree config;
-  store::Tree summary;
+  RunDescription about;
+  std::vector<ProcessDescription> processes;
+  Tree config;
+  Tree summary;
   std::vector<store::Metric> metrics;
   store::MetricRules rules;
   store::AggregatesByPath aggregates;
-  std::map<std::string, store::SinkState> sinks;
   store::Stats stats;                 // the last ones
   std::vector<ConsoleEntry> console;  // the last lines
   uint64_t rows = 0;
@@ -57,44 +57,40 @@ void take(RunStory& story, T& into, Result<T> part, std::string_view what) {
   story.notes.push_back(fmt::format("{}: {}", what, part.error().message));
 }
 
-RunStory read_story(const OpenRun& run, const ShowOptions& options) {
+RunStory read_story(RunReader& run, RunDescription about, const ShowOptions& options) {
   RunStory story;
-  store::RunReader& reader = *run.reader;
-  story.meta.run_id = run.place.run_id;
-  story.meta.project = run.place.project;
-  story.meta.state = "unknown";
-  take(story, story.meta, reader.meta(), "description");
-  take(story, story.producers, reader.producers(), "ranks");
-  take(story, story.config, reader.config(), "config");
-  take(story, story.summary, reader.summary(), "summary");
-  take(story, story.metrics, reader.metrics(), "metrics");
-  take(story, story.rules, reader.rules(), "definitions of metrics");
-  take(story, story.aggregates, reader.aggregates(), "ranks of metrics");
-  take(story, story.sinks, reader.sinks(), "sinks");
-  take(story, story.stats, reader.last_stats(), "system");
-  take(story, story.rows, reader.row_count(), "rows");
+  store::RunReader& store = ReaderAccess::store(run);
+  story.about = std::move(about);
+  take(story, story.processes, run.processes(), "ranks");
+  take(story, story.config, run.config(), "config");
+  take(story, story.summary, run.summary(), "summary");
+  take(story, story.metrics, store.metrics(), "metrics");
+  take(story, story.rules, store.rules(), "definitions of metrics");
+  take(story, story.aggregates, store.aggregates(), "ranks of metrics");
+  take(story, story.stats, store.last_stats(), "system");
+  take(story, story.rows, run.row_count(), "rows");
   take(story, story.console,
-       last_console_lines(reader, options.is_whole ? kConsoleLinesWhole : kConsoleLinesMax),
+       last_console_lines(store, options.is_whole ? kConsoleLinesWhole : kConsoleLinesMax),
        "console");
-  sort_producers(story.producers);
-  for (const std::string& line : reader.damage()) story.notes.push_back("damaged: " + line);
-  for (const store::ProducerState& producer : story.producers) {
-    for (std::string& note : poison_notes(producer)) story.notes.push_back(std::move(note));
+  for (const std::string& line : run.damage()) story.notes.push_back("damaged: " + line);
+  for (const ProcessDescription& process : story.processes) {
+    for (std::string& note : poison_notes(process)) story.notes.push_back(std::move(note));
   }
-  if (story.meta.state == "running" && !run.is_live) {
+  if (story.about.state == "running" && !story.about.is_live) {
     story.notes.emplace_back(
         "no service has this run open: the state is the last one known, and what its processes "
         "committed since is stored when the next service starts (ringlog service start)");
   }
-  if (auto service = run.is_live ? find_service() : nullptr) {
-    auto live = query_runs(*service, run.place.run_id, false, kLiveWait);
+  if (story.about.state.empty()) story.about.state = "unknown";
+  if (auto service = story.about.is_live ? find_service() : nullptr) {
+    auto live = query_runs(*service, story.about.id, false, kLiveWait);
     if (live && !live->empty()) story.live_sinks = std::move(live->front().sinks);
   }
   return story;
 }
 
-int64_t duration_ns(const store::RunMeta& meta) {
-  return (meta.ended_ns != 0 ? meta.ended_ns : shm::realtime_ns()) - meta.created_ns;
+int64_t duration_ns(const RunDescription& about) {
+  return (about.ended_ns != 0 ? about.ended_ns : shm::realtime_ns()) - about.created_ns;
 }
 
 // A sink as the store knows it, while no service sends to it.
@@ -106,18 +102,17 @@ struct StoredSink {
   std::string error;
 };
 
-// Of the description and of the watermarks; nothing while the service knows more.
+// Nothing while the service knows more.
 std::vector<StoredSink> stored_sinks(const RunStory& story) {
   if (!story.live_sinks.empty()) return {};
-  std::map<std::string, store::SinkState> states = story.sinks;
-  for (const std::string& url : story.meta.sinks) states.try_emplace(url);
   uint64_t stored = 0;
-  for (const store::ProducerState& producer : story.producers) stored += stored_rows(producer);
+  for (const ProcessDescription& process : story.processes) stored += process.rows;
   std::vector<StoredSink> sinks;
-  for (const auto& [url, state] : states) {
-    const uint64_t done = std::min(stored, state.rows + state.left_out);
-    StoredSink sink{url, done == stored ? "done" : "waiting", state.rows, stored - done, ""};
-    if (state.left_out > 0) sink.error = std::to_string(state.left_out) + " left out";
+  for (const SinkDescription& about : story.about.sinks) {
+    const uint64_t done = std::min(stored, about.sent_rows + about.left_out_rows);
+    StoredSink sink{about.url, done == stored ? "done" : "waiting", about.sent_rows, stored - done,
+                    ""};
+    if (about.left_out_rows > 0) sink.error = std::to_string(about.left_out_rows) + " left out";
     sinks.push_back(std::move(sink));
   }
   return sinks;
@@ -142,23 +137,23 @@ Json sinks_json(const RunStory& story) {
   return sinks;
 }
 
-Json document_of(const OpenRun& run, const RunStory& story) {
-  const store::RunMeta& meta = story.meta;
-  Json json = {{"id", run.place.run_id}, {"name", meta.name},   {"project", run.place.project},
-               {"group", meta.group},    {"tags", meta.tags},   {"notes", meta.notes},
-               {"dir", run.place.dir},   {"state", meta.state}, {"live", run.is_live}};
-  json["created"] = json_seconds(meta.created_ns);
-  json["ended"] = json_seconds(meta.ended_ns);
-  json["duration"] = static_cast<double>(duration_ns(meta)) / 1e9;
-  json["host"] = meta.host;
-  json["command"] = meta.command;
-  json["version"] = meta.version;
+Json document_of(const RunStory& story) {
+  const RunDescription& about = story.about;
+  Json json = {{"id", about.id},       {"name", about.name},   {"project", about.project},
+               {"group", about.group}, {"tags", about.tags},   {"notes", about.notes},
+               {"dir", about.dir},     {"state", about.state}, {"live", about.is_live}};
+  json["created"] = json_seconds(about.created_ns);
+  json["ended"] = json_seconds(about.ended_ns);
+  json["duration"] = static_cast<double>(duration_ns(about)) / 1e9;
+  json["host"] = about.host;
+  json["command"] = about.command;
+  json["version"] = about.version;
   json["rows"] = story.rows;
   json["config"] = json_of(story.config);
   json["summary"] = json_of(story.summary);
   json["metrics"] = metrics_json(story.metrics, story.rules, story.aggregates);
   Json producers = Json::array();
-  for (const auto& producer : story.producers) producers.push_back(json_of(producer));
+  for (const ProcessDescription& process : story.processes) producers.push_back(json_of(process));
   json["producers"] = std::move(producers);
   json["system"] = system_json(story.stats);
   json["sinks"] = sinks_json(story);
@@ -171,10 +166,9 @@ Json document_of(const OpenRun& run, const RunStory& story) {
 
 class ShowPage {
  public:
-  ShowPage(Context& context, const ShowOptions& options, const OpenRun& run, const RunStory& story)
+  ShowPage(Context& context, const ShowOptions& options, const RunStory& story)
       : context_(context),
         lines_max_(options.is_whole ? SIZE_MAX : kSectionLinesMax),
-        run_(run),
         story_(story) {}
 
   void print() {
@@ -203,8 +197,8 @@ class ShowPage {
   }
   void print_facts();
   void print_ranks();
-  void print_tree(std::string_view name, const store::Tree& tree, bool is_rounded);
-  void tree_lines(const store::Tree& tree, bool is_rounded, size_t depth,
+  void print_tree(std::string_view name, const Tree& tree, bool is_rounded);
+  void tree_lines(const Tree& tree, bool is_rounded, size_t depth,
                   std::vector<std::string>& lines) const;
   void print_metrics();
   void print_system();
@@ -213,36 +207,35 @@ class ShowPage {
 
   Context& context_;
   const size_t lines_max_;
-  const OpenRun& run_;
   const RunStory& story_;
 };
 
 void ShowPage::print_facts() {
-  const store::RunMeta& meta = story_.meta;
+  const RunDescription& about = story_.about;
   std::string command;
-  for (const std::string& word : meta.command) {
+  for (const std::string& word : about.command) {
     command += (command.empty() ? "" : " ") + printable(word);
   }
   const int64_t now = shm::realtime_ns();
-  fact("run", paint(context_.style, Ink::kBold, printable(run_.place.run_id)));
-  fact("name", meta.name == run_.place.run_id ? "" : printable(meta.name));
-  fact("project", printable(run_.place.project));
-  fact("group", printable(meta.group));
-  fact("tags", printable(fmt::format("{}", fmt::join(meta.tags, ", "))));
-  fact("notes", printable(meta.notes));
-  fact("state", paint(context_.style, state_ink(meta.state), printable(meta.state)));
+  fact("run", paint(context_.style, Ink::kBold, printable(about.id)));
+  fact("name", about.name == about.id ? "" : printable(about.name));
+  fact("project", printable(about.project));
+  fact("group", printable(about.group));
+  fact("tags", printable(fmt::format("{}", fmt::join(about.tags, ", "))));
+  fact("notes", printable(about.notes));
+  fact("state", paint(context_.style, state_ink(about.state), printable(about.state)));
   fact("rows", format_count(story_.rows));
-  if (meta.created_ns != 0) {
-    fact("created", format_time(meta.created_ns) + ", " + format_ago(now - meta.created_ns));
-    fact("duration", format_duration(duration_ns(meta)));
+  if (about.created_ns != 0) {
+    fact("created", format_time(about.created_ns) + ", " + format_ago(now - about.created_ns));
+    fact("duration", format_duration(duration_ns(about)));
   }
-  fact("host", printable(meta.host));
+  fact("host", printable(about.host));
   fact("command", command);
-  fact("dir", printable(run_.place.dir));
+  fact("dir", printable(about.dir));
 }
 
 void ShowPage::print_ranks() {
-  if (story_.producers.empty()) return;
+  if (story_.processes.empty()) return;
   title("ranks");
   constexpr auto kRight = Table::Align::kRight;
   Table table({{"RANK"},
@@ -252,32 +245,32 @@ void ShowPage::print_ranks() {
                {"ROWS", kRight},
                {"DROPPED", kRight},
                {"DURATION", kRight}});
-  for (const store::ProducerState& producer : story_.producers) {
-    const uint64_t dropped = dropped_rows(producer);
-    const int64_t end = producer.ended_ns != 0 ? producer.ended_ns : shm::realtime_ns();
-    table.add({{producer_label(producer)},
-               {std::to_string(producer.attempt)},
-               {std::to_string(producer.pid)},
-               {producer_state(producer), state_ink(producer.state)},
-               {format_count(stored_rows(producer))},
+  for (const ProcessDescription& process : story_.processes) {
+    const uint64_t dropped = process.dropped;
+    const int64_t end = process.ended_ns != 0 ? process.ended_ns : shm::realtime_ns();
+    table.add({{process_label(process)},
+               {std::to_string(process.attempt)},
+               {std::to_string(process.pid)},
+               {process_state(process), state_ink(process.state)},
+               {format_count(process.rows)},
                {format_count(dropped), dropped == 0 ? Ink::kPlain : Ink::kYellow},
-               {format_duration(end - producer.started_ns)}});
+               {format_duration(end - process.started_ns)}});
   }
   context_.out.write(table.render(context_.style, 2));
-  for (const store::ProducerState& producer : story_.producers) {
-    if (producer.cause.empty()) continue;
-    context_.out.write(fmt::format("  rank {} attempt {}: {}\n", producer_label(producer),
-                                   producer.attempt, printable(producer.cause)));
+  for (const ProcessDescription& process : story_.processes) {
+    if (process.cause.empty()) continue;
+    context_.out.write(fmt::format("  rank {} attempt {}: {}\n", process_label(process),
+                                   process.attempt, printable(process.cause)));
   }
 }
 
 // One line a value, objects indented; recurses as deep as a logged value (record/limits.h).
-void ShowPage::tree_lines(const store::Tree& tree, bool is_rounded, size_t depth,
+void ShowPage::tree_lines(const Tree& tree, bool is_rounded, size_t depth,
                           std::vector<std::string>& lines) const {
   for (const auto& [key, item] : *tree.object()) {
     std::string line =
         std::string(2 * depth + 2, ' ') + paint(context_.style, Ink::kDim, printable(key) + ":");
-    const store::Tree::Object* inner = item.object();
+    const Tree::Object* inner = item.object();
     if (inner != nullptr && !inner->empty()) {
       lines.push_back(std::move(line));
       tree_lines(item, is_rounded, depth + 1, lines);
@@ -299,7 +292,7 @@ void ShowPage::tree_lines(const store::Tree& tree, bool is_rounded, size_t depth
   }
 }
 
-void ShowPage::print_tree(std::string_view name, const store::Tree& tree, bool is_rounded) {
+void ShowPage::print_tree(std::string_view name, const Tree& tree, bool is_rounded) {
   if (tree.object() == nullptr || tree.object()->empty()) return;
   title(name);
   std::vector<std::string> lines;
@@ -333,7 +326,7 @@ void ShowPage::print_system() {
 }
 
 void ShowPage::print_sinks() {
-  if (story_.meta.sinks.empty() && story_.sinks.empty()) return;
+  if (story_.about.sinks.empty()) return;
   title("sinks");
   Table table({{"URL", Table::Align::kLeft, 20},
                {"STATE"},
@@ -380,11 +373,13 @@ void ShowPage::print_console() {
 int run_show(Context& context, const ShowOptions& options) {
   auto run = open_run(context, options.run);
   if (!run) return fail(run.error());
-  const RunStory story = read_story(*run, options);
+  auto about = run->description();
+  if (!about) return fail(about.error());
+  const RunStory story = read_story(*run, *std::move(about), options);
   if (context.is_json) {
-    print_json(context, document_of(*run, story));
+    print_json(context, document_of(story));
   } else {
-    ShowPage(context, options, *run, story).print();
+    ShowPage(context, options, story).print();
   }
   return kExitOk;
 }

@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/service.h"
+#include "store/runs.h"
 
 namespace ringlog::cli {
 

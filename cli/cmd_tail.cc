@@ -6,7 +6,7 @@
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/store_watch.h"
-#include "store/row_json.h"
+#include "reader/access.h"
 
 namespace ringlog::cli {
 
@@ -15,14 +15,14 @@ namespace {
 // Rows that are put in order of time together; bounds the memory of a reader that fell behind.
 constexpr size_t kBatchRowsMax = 65536;
 
-bool has_ended(store::RunReader& reader) {
-  const auto meta = reader.meta();
-  return meta && meta->ended_ns != 0;
+bool has_ended(RunReader& run) {
+  const auto about = run.description();
+  return about && about->ended_ns != 0;
 }
 
 class Tail {
  public:
-  Tail(Context& context, const TailOptions& options, OpenRun run)
+  Tail(Context& context, const TailOptions& options, RunReader run)
       : context_(context), options_(options), run_(std::move(run)) {}
 
   int print();
@@ -32,32 +32,27 @@ class Tail {
     int64_t time_ns;
     std::string text;
   };
-  Status print_rows(store::RowFilter filter, size_t count_max);
+  Status print_rows(ReadPosition after, size_t count_max);
   void print_batch(std::vector<TimedRow>& rows, size_t count_max);
   Status follow();
 
   Context& context_;
   const TailOptions& options_;
-  OpenRun run_;
-  store::RowJson row_json_;
-  store::Cursors seen_;
+  RunReader run_;
+  ReadPosition seen_;
 };
 
-// Rows that pass the filter, in order of their time; the newest `count_max` of them.
-Status Tail::print_rows(store::RowFilter filter, size_t count_max) {
-  filter.ranks = options_.ranks;
+// Rows behind a position, in order of their time; the newest `count_max` of them.
+Status Tail::print_rows(ReadPosition after, size_t count_max) {
+  const TableRequest request{.ranks = options_.ranks, .after = std::move(after)};
   std::vector<TimedRow> rows;
-  Status written = Done{};
-  const auto visited = run_.reader->for_each_row(filter, [&](const store::RowView& row) {
-    rows.push_back({row.time_ns(), {}});
-    written = row_json_.append(row, rows.back().text);
-    if (!written) return false;
+  const auto visited = run_.for_each_row(RowFormat::kJson, request, [&](const RowText& row) {
+    rows.push_back({row.time_ns, std::string(row.text)});
     if (rows.size() == kBatchRowsMax && count_max == SIZE_MAX) print_batch(rows, count_max);
     return context_.out.is_open();
   });
   print_batch(rows, count_max);
   context_.out.flush();
-  if (!written) return written;
   if (!visited) return visited.error();
   return Done{};
 }
@@ -74,28 +69,25 @@ void Tail::print_batch(std::vector<TimedRow>& rows, size_t count_max) {
 }
 
 Status Tail::follow() {
-  StoreWatch watch(run_.place.dir);
-  while (!has_ended(*run_.reader) && context_.out.is_open() && watch.wait()) {
-    if (Status s = run_.reader->refresh(); !s) return s;
-    auto ends = run_.reader->ends();
-    if (!ends) return ends.take_error();
-    if (*ends == seen_) continue;
-    store::RowFilter filter;
-    filter.from = std::exchange(seen_, *std::move(ends));
-    if (Status s = print_rows(std::move(filter), SIZE_MAX); !s) return s;
+  auto about = run_.description();
+  if (!about) return about.take_error();
+  StoreWatch watch(about->dir);
+  while (!has_ended(run_) && context_.out.is_open() && watch.wait()) {
+    if (Status s = run_.refresh(); !s) return s;
+    auto end = run_.end();
+    if (!end) return end.take_error();
+    if (Status s = print_rows(std::exchange(seen_, *std::move(end)), SIZE_MAX); !s) return s;
   }
   return Done{};
 }
 
 int Tail::print() {
-  auto ends = run_.reader->ends();
-  if (!ends) return fail(ends.error());
-  seen_ = *std::move(ends);
-  store::RowFilter filter;
-  for (const auto& [lane, end] : seen_) {
-    filter.from[lane] = end - std::min<uint64_t>(end, options_.row_count);
-  }
-  if (Status s = print_rows(std::move(filter), options_.row_count); !s) return fail(s.error());
+  auto begin = run_.end(options_.row_count);
+  if (!begin) return fail(begin.error());
+  auto end = run_.end();
+  if (!end) return fail(end.error());
+  seen_ = *std::move(end);
+  if (Status s = print_rows(*std::move(begin), options_.row_count); !s) return fail(s.error());
   if (!options_.is_following) return kExitOk;
   if (Status s = follow(); !s) return fail(s.error());
   return kExitOk;
@@ -103,12 +95,12 @@ int Tail::print() {
 
 class ConsoleTail {
  public:
-  ConsoleTail(Context& context, const TailOptions& options, OpenRun run)
+  ConsoleTail(Context& context, const TailOptions& options, RunReader run)
       : context_(context),
         options_(options),
         run_(std::move(run)),
         // Somebody who follows wants each line when it ends.
-        console_(*run_.reader, options.ranks,
+        console_(ReaderAccess::store(run_), options.ranks,
                  options.is_following ? 0 : formats::kConsoleHeldLines) {}
 
   Status print();
@@ -119,7 +111,7 @@ class ConsoleTail {
 
   Context& context_;
   const TailOptions& options_;
-  OpenRun run_;
+  RunReader run_;
   Console console_;
 };
 
@@ -133,12 +125,14 @@ void ConsoleTail::write(const ConsoleEntry& entry) {
 
 Status ConsoleTail::follow() {
   const auto print_line = [&](const ConsoleEntry& entry) { write(entry); };
-  StoreWatch watch(run_.place.dir);
+  auto about = run_.description();
+  if (!about) return about.take_error();
+  StoreWatch watch(about->dir);
   for (bool is_last = false; !is_last;) {
     context_.out.flush();
-    is_last = has_ended(*run_.reader);
+    is_last = has_ended(run_);
     if (!is_last && (!context_.out.is_open() || !watch.wait())) return Done{};
-    if (Status s = run_.reader->refresh(); !s) return s;
+    if (Status s = run_.refresh(); !s) return s;
     if (Status s = console_.read(print_line); !s) return s;
   }
   console_.finish(print_line);

@@ -3,19 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <tuple>
 
 #include "cli/commands.h"
 #include "cli/format.h"
-#include "cli/producers.h"
+#include "cli/processes.h"
 #include "cli/table.h"
 #include "client/run_core.h"
 
 namespace ringlog::cli {
 
 namespace {
-
-using store::LedgerEntry;
 
 struct Totals {
   uint64_t attempted = 0;
@@ -38,36 +35,30 @@ Totals total_of(const std::vector<LedgerEntry>& ledger) {
   return totals;
 }
 
-// In the order of every table, without `ringlog exec`, which keeps output and never logs a row.
+// Without `ringlog exec`, which keeps output and never logs a row.
 std::vector<LedgerEntry> rows_ledger(std::vector<LedgerEntry> ledger) {
   std::erase_if(ledger, [](const LedgerEntry& entry) {
-    return entry.producer.worker == client::kExecWorker && entry.attempted == 0 && entry.ok();
-  });
-  std::sort(ledger.begin(), ledger.end(), [](const LedgerEntry& a, const LedgerEntry& b) {
-    return std::tie(a.producer.rank, a.producer.attempt, a.producer.worker, a.producer.producer) <
-           std::tie(b.producer.rank, b.producer.attempt, b.producer.worker, b.producer.producer);
+    return entry.process.worker == client::kExecWorker && entry.attempted == 0 && entry.ok();
   });
   return ledger;
 }
 
-Json document_of(const OpenRun& run, const std::vector<LedgerEntry>& ledger, bool is_ok) {
+Json document_of(const std::string& run_id, const std::vector<std::string>& damage,
+                 const std::vector<LedgerEntry>& ledger, bool is_ok) {
   Json producers = Json::array();
   for (const LedgerEntry& entry : ledger) {
-    producers.push_back({{"rank", entry.producer.rank},
-                         {"attempt", entry.producer.attempt},
-                         {"worker", entry.producer.worker},
-                         {"pid", entry.producer.pid},
+    producers.push_back({{"rank", entry.process.rank},
+                         {"attempt", entry.process.attempt},
+                         {"worker", entry.process.worker},
+                         {"pid", entry.process.pid},
                          {"attempted", entry.attempted},
                          {"stored", entry.stored},
                          {"dropped", entry.dropped},
                          {"missing", entry.missing},
                          {"duplicated", entry.duplicated},
-                         {"state", entry.producer.state}});
+                         {"state", entry.process.state}});
   }
-  return {{"run", run.place.run_id},
-          {"ok", is_ok},
-          {"producers", std::move(producers)},
-          {"damage", run.reader->damage()}};
+  return {{"run", run_id}, {"ok", is_ok}, {"producers", std::move(producers)}, {"damage", damage}};
 }
 
 Table::Cell count_cell(uint64_t count, Ink ink_if_any) {
@@ -86,10 +77,10 @@ std::string table_of(const std::vector<LedgerEntry>& ledger, const Style& style)
                {"MISSING", kRight},
                {"DOUBLE", kRight}});
   for (const LedgerEntry& entry : ledger) {
-    table.add({{producer_label(entry.producer)},
-               {std::to_string(entry.producer.attempt)},
-               {std::to_string(entry.producer.pid)},
-               {printable(entry.producer.state), state_ink(entry.producer.state)},
+    table.add({{process_label(entry.process)},
+               {std::to_string(entry.process.attempt)},
+               {std::to_string(entry.process.pid)},
+               {printable(entry.process.state), state_ink(entry.process.state)},
                {format_count(entry.attempted)},
                {format_count(entry.stored)},
                count_cell(entry.dropped, Ink::kYellow),
@@ -116,16 +107,18 @@ std::string verdict_of(const Totals& totals, const Style& style) {
 int run_verify(Context& context, const VerifyOptions& options) {
   auto run = open_run(context, options.run);
   if (!run) return fail(run.error());
-  auto entries = run->reader->ledger();
+  auto about = run->description();
+  if (!about) return fail(about.error());
+  auto entries = run->ledger();
   if (!entries) return fail(entries.error());
   const std::vector<LedgerEntry> ledger = rows_ledger(*std::move(entries));
   const Totals totals = total_of(ledger);
   if (context.is_json) {
-    print_json(context, document_of(*run, ledger, totals.is_ok()));
+    print_json(context, document_of(about->id, run->damage(), ledger, totals.is_ok()));
   } else {
     context.out.write(table_of(ledger, context.style));
     context.out.write(verdict_of(totals, context.style));
-    if (!run->reader->damage().empty()) {
+    if (!run->damage().empty()) {
       context.out.write(
           "damaged: what the store told of other rows may be lost with them; ringlog "
           "doctor says what cannot be read\n");

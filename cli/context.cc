@@ -4,14 +4,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <utility>
 
-#include "cli/service.h"
 #include "client/settings_layers.h"
 
 namespace ringlog::cli {
@@ -64,20 +62,10 @@ int fail(const Error& error) {
 
 void print_json(Context& context, const Json& document) { context.out.write(json_text(document)); }
 
-Result<OpenRun> open_run(const Context& context, const std::string& name) {
-  OpenRun run;
-  auto place = store::resolve_run(context.root, name);
-  if (!place) return place.take_error();
-  run.place = *std::move(place);
-  if (auto service = find_service()) {
-    // Failing is no error: the store can be read whatever the service does.
-    const auto live = query_runs(*service, run.place.run_id, true, kBarrierWait);
-    run.is_live = live && !live->empty();
-  }
-  auto reader = store::RunReader::open(run.place.dir);
-  if (!reader) return reader.take_error();
-  run.reader = *std::move(reader);
-  for (const std::string& line : run.reader->damage()) say("warning: " + line);
+Result<RunReader> open_run(const Context& context, const std::string& name) {
+  auto run = open(name, {.root = context.root});
+  if (!run) return run;
+  for (const std::string& line : run->damage()) say("warning: " + line);
   return run;
 }
 

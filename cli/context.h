@@ -3,17 +3,15 @@
 //
 // Made once in main(); used by one thread.
 
+#include <ringlog/reader.h>
 #include <ringlog/result.h>
 
-#include <memory>
 #include <string>
 #include <string_view>
 
 #include "cli/json.h"
 #include "cli/output.h"
 #include "cli/style.h"
-#include "store/reader.h"
-#include "store/runs.h"
 
 namespace ringlog::cli {
 
@@ -43,17 +41,9 @@ int fail(const Error& error);
 // Prints a document on standard output.
 void print_json(Context& context, const Json& document);
 
-struct OpenRun {
-  store::RunPlace place;
-  std::unique_ptr<store::RunReader> reader;
-  // The service has the run open; otherwise what the store says about its state is final, or the
-  // service died.
-  bool is_live = false;
-};
-// The run that the user named, opened for reading.  When the running service has it open,
-// everything committed before this call is in the view; waits at most half a second for that.  Says
-// on standard error what of the store is damaged.  Errors as store::resolve_run and
-// RunReader::open.
-Result<OpenRun> open_run(const Context& context, const std::string& name);
+// The run that the user named, opened for reading as any program would.  When the running service
+// has it open, everything committed before this call is in the view; waits at most half a second
+// for that.  Says on standard error what of the store is damaged.  Errors as ringlog::open.
+Result<RunReader> open_run(const Context& context, const std::string& name);
 
 }  // namespace ringlog::cli

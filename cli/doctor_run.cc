@@ -4,7 +4,7 @@
 
 #include "cli/doctor.h"
 #include "cli/format.h"
-#include "cli/producers.h"
+#include "cli/processes.h"
 
 namespace ringlog::cli {
 
@@ -22,17 +22,17 @@ void check_quarantine(const std::string& dir, Findings& findings) {
   }
 }
 
-void check_producers(store::RunReader& reader, Findings& findings) {
-  const auto producers = reader.producers();
-  if (!producers) {
-    findings.push_back({Health::kFail, "ranks", producers.error().message, "ringlog verify"});
+void check_processes(RunReader& run, Findings& findings) {
+  const auto processes = run.processes();
+  if (!processes) {
+    findings.push_back({Health::kFail, "ranks", processes.error().message, "ringlog verify"});
     return;
   }
   uint64_t missing = 0;
   bool is_poisoned = false;
-  for (const store::ProducerState& producer : *producers) {
-    for (const store::RingState& ring : producer.rings) missing += ring.missing;
-    for (const std::string& note : poison_notes(producer)) {
+  for (const ProcessDescription& process : *processes) {
+    missing += process.missing;
+    for (const std::string& note : poison_notes(process)) {
       is_poisoned = true;
       findings.push_back({Health::kFail, "rings", note,
                           "the process wrote over its ring, or its file was cut; rows after that "
@@ -48,8 +48,8 @@ void check_producers(store::RunReader& reader, Findings& findings) {
   }
 }
 
-void check_store(const OpenRun& run, Findings& findings) {
-  const std::vector<std::string>& damage = run.reader->damage();
+void check_store(RunReader& run, Findings& findings) {
+  const std::vector<std::string>& damage = run.damage();
   for (const std::string& line : damage) {
     const bool is_last = &line == &damage.back();
     findings.push_back({Health::kFail, "store", line,
@@ -58,7 +58,7 @@ void check_store(const OpenRun& run, Findings& findings) {
                                 : ""});
   }
   if (damage.empty()) findings.push_back({Health::kOk, "store", "opens, nothing is damaged", ""});
-  const auto rows = run.reader->row_count();
+  const auto rows = run.row_count();
   if (!rows) {
     findings.push_back({Health::kFail, "chunks", rows.error().message, "ringlog verify"});
     return;
@@ -66,16 +66,15 @@ void check_store(const OpenRun& run, Findings& findings) {
   findings.push_back({Health::kOk, "chunks", format_plural(*rows, "row"), ""});
 }
 
-void check_state(const OpenRun& run, Findings& findings) {
-  const auto meta = run.reader->meta();
-  if (!meta) {
-    findings.push_back({Health::kFail, "description", meta.error().message,
+void check_state(const RunDescription& about, Findings& findings) {
+  if (about.state.empty()) {
+    findings.push_back({Health::kFail, "description", "there is none",
                         "the run was never started, or its first batch is damaged"});
     return;
   }
   const std::string text =
-      printable(meta->state) + (run.is_live ? ", the service has it open" : "");
-  if (meta->state != "running" || run.is_live) {
+      printable(about.state) + (about.is_live ? ", the service has it open" : "");
+  if (about.state != "running" || about.is_live) {
     findings.push_back({Health::kOk, "state", text, ""});
     return;
   }
@@ -95,12 +94,18 @@ void check_run(const Context& context, const std::string& name, Findings& findin
          is_there ? "restore it from a copy, or ringlog rm it" : "ringlog ls lists the runs"});
     return;
   }
-  findings.push_back({Health::kOk, "run", run->place.run_id + " in " + run->place.dir, ""});
-  check_locks(run->place.dir, findings);
+  auto about = run->description();
+  if (!about) {
+    findings.push_back({Health::kFail, "description", about.error().message,
+                        "its first batch is damaged; restore it from a copy"});
+    return;
+  }
+  findings.push_back({Health::kOk, "run", about->id + " in " + about->dir, ""});
+  check_locks(about->dir, findings);
   check_store(*run, findings);
-  check_state(*run, findings);
-  check_producers(*run->reader, findings);
-  check_quarantine(run->place.dir, findings);
+  check_state(*about, findings);
+  check_processes(*run, findings);
+  check_quarantine(about->dir, findings);
 }
 
 }  // namespace ringlog::cli

@@ -50,13 +50,13 @@ class ExportFile {
 // TensorBoard: an event file for each process that logged, in `dir`, or, where several ranks or
 // forked workers logged, in folders of theirs.
 //   kIo, kCorrupt, …  as the reader and the files say
-Result<ExportCount> export_tfevents(store::RunReader& reader, const std::string& dir);
+Result<ExportCount> export_tfevents(RunReader& run, const std::string& dir);
 
 // W&B: makes the folder of a run that `wandb sync` uploads in the folder `path`, named as W&B does;
 // with `splits_ranks` one for each rank that logged.  A `path` that is named so is itself that
 // folder.
 //   kInvalidArgument  it is there already
 //   kIo, kCorrupt, …  as the reader and the files say
-Result<ExportCount> export_wandb(const OpenRun& run, const std::string& path, bool splits_ranks);
+Result<ExportCount> export_wandb(RunReader& run, const std::string& path, bool splits_ranks);
 
 }  // namespace ringlog::cli

@@ -10,6 +10,7 @@
 
 #include "cli/export.h"
 #include "formats/tfevents.h"
+#include "reader/access.h"
 #include "shm/posix.h"
 
 namespace ringlog::cli {
@@ -106,7 +107,8 @@ void append_config(std::string& out, const std::string& path, const store::Tree&
 
 }  // namespace
 
-Result<ExportCount> export_tfevents(store::RunReader& reader, const std::string& dir) {
+Result<ExportCount> export_tfevents(RunReader& run, const std::string& dir) {
+  store::RunReader& reader = ReaderAccess::store(run);
   auto metrics = reader.metrics();
   if (!metrics) return metrics.take_error();
   auto config = reader.config();

@@ -9,16 +9,17 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "cli/export.h"
-#include "cli/producers.h"
 #include "cli/target_dir.h"
 #include "client/run_core.h"
 #include "formats/console_text.h"
 #include "formats/tfevents.h"
 #include "formats/wandb_records.h"
 #include "formats/wandb_summary.h"
+#include "reader/access.h"
 #include "shm/posix.h"
 #include "store/row_json.h"
 
@@ -36,21 +37,33 @@ struct Facts {
   store::Tree config;
 };
 
-Result<Facts> read_facts(const OpenRun& run) {
+uint64_t stored_rows(const store::ProducerState& producer) {
+  uint64_t rows = 0;
+  for (const store::RingState& ring : producer.rings) rows += ring.stored;
+  return rows;
+}
+
+Result<Facts> read_facts(RunReader& run) {
+  store::RunReader& reader = ReaderAccess::store(run);
   Facts facts;
-  if (auto meta = run.reader->meta()) {
+  if (auto meta = reader.meta()) {
     facts.meta = *std::move(meta);
   } else if (meta.error().code == Code::kNotFound) {
-    facts.meta.run_id = run.place.run_id;
-    facts.meta.project = run.place.project;
+    auto about = run.description();
+    if (!about) return about.take_error();
+    facts.meta.run_id = about->id;
+    facts.meta.project = about->project;
   } else {
     return meta.take_error();
   }
-  auto producers = run.reader->producers();
+  auto producers = reader.producers();
   if (!producers) return producers.take_error();
   facts.producers = *std::move(producers);
-  sort_producers(facts.producers);
-  auto config = run.reader->config();
+  std::sort(facts.producers.begin(), facts.producers.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.rank, a.attempt, a.worker, a.producer) <
+           std::tie(b.rank, b.attempt, b.worker, b.producer);
+  });
+  auto config = reader.config();
   if (!config) return config.take_error();
   facts.config = *std::move(config);
   return facts;
@@ -281,7 +294,7 @@ bool is_folder_of_run(const std::string& path) {
 
 }  // namespace
 
-Result<ExportCount> export_wandb(const OpenRun& run, const std::string& path, bool splits_ranks) {
+Result<ExportCount> export_wandb(RunReader& run, const std::string& path, bool splits_ranks) {
   auto facts = read_facts(run);
   if (!facts) return facts.take_error();
   std::set<std::optional<int32_t>> parts;
@@ -297,7 +310,7 @@ Result<ExportCount> export_wandb(const OpenRun& run, const std::string& path, bo
     const std::string place = is_run ? path : path + "/" + folder_name(facts->meta, suffix);
     auto target = TargetDir::create(place);
     if (!target) return target.take_error();
-    auto count = write_run(*run.reader, *facts, rank, target->place());
+    auto count = write_run(ReaderAccess::store(run), *facts, rank, target->place());
     if (!count) return count;
     sum.rows += count->rows;
     sum.left_out += count->left_out;

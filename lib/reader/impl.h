@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "store/reader.h"
 
@@ -17,6 +18,7 @@ struct RunReader::Impl {
   std::string run_id;
   std::string project;
   bool asks_service = true;
+  bool is_live = false;  // as of the last look
   std::unique_ptr<store::RunReader> store;
 };
 
@@ -28,6 +30,14 @@ namespace reader {
 
 // The kind of a metric's column.
 ColumnKind kind_of(const store::Metric& metric);
+
+ProcessDescription description_of(const store::ProducerState& from);
+
+// Whether a request for these metrics (empty: all) is for this one.
+bool is_wanted(const store::Metric& metric, const std::vector<std::string>& names);
+
+// Which rows a request is about, from its position on.
+store::RowFilter filter_of(const TableRequest& request, const store::Cursors& from);
 
 // The rows of a request.  `cursors`: where it begins, and then where it ended.
 Result<Table> read_table(store::RunReader& store, const TableRequest& request,

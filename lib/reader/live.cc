@@ -1,29 +1,78 @@
 #include "reader/live.h"
 
-#include <capnp/message.h>
+#include <algorithm>
+#include <utility>
 
-#include <chrono>
-
-#include "client/control_client.h"
 #include "client/runtime_dir.h"
+#include "record/message.h"
 
 namespace ringlog::reader {
 
 namespace {
 
-// A service that does not store within this time is busy or stopped.
-constexpr std::chrono::milliseconds kBarrierWait{500};
+using client::ControlClient;
+
+std::string live_text(capnp::Text::Reader text) { return {text.cStr(), text.size()}; }
 
 }  // namespace
 
-void ask_to_store(const std::string& run_id) {
-  auto service = client::ControlClient::connect(client::runtime_dir());
-  if (!service) return;
+LiveRun live_run(schema::RunStatus::Reader from) {
+  LiveRun run{live_text(from.getRunId()),
+              live_text(from.getProject()),
+              live_text(from.getDir()),
+              live_text(from.getState()),
+              {},
+              {}};
+  for (const auto producer : from.getProducers()) {
+    run.producers.push_back({producer.getRank(), producer.getAttempt(), producer.getWorker(),
+                             producer.getPid(), live_text(producer.getState()),
+                             producer.getBacklogBytes()});
+  }
+  for (const auto sink : from.getSinks()) {
+    run.sinks.push_back({live_text(sink.getUrl()), live_text(sink.getState()), sink.getSentRows(),
+                         sink.getLagRows(), live_text(sink.getLastError())});
+  }
+  return run;
+}
+
+uint64_t LiveRun::live_count() const {
+  return static_cast<uint64_t>(
+      std::count_if(producers.begin(), producers.end(),
+                    [](const LiveProducer& producer) { return producer.state == "running"; }));
+}
+
+uint64_t LiveRun::backlog_bytes() const {
+  uint64_t bytes = 0;
+  for (const LiveProducer& producer : producers) bytes += producer.backlog_bytes;
+  return bytes;
+}
+
+Result<std::vector<LiveRun>> query_runs(ControlClient& service, const std::string& run_id,
+                                        bool barrier, std::chrono::milliseconds timeout) {
   capnp::MallocMessageBuilder message;
   auto query = message.initRoot<schema::ControlRequest>().initQuery();
   query.setRunId(run_id);
-  query.setBarrier(true);
-  (void)(*service)->call(message, {}, kBarrierWait);
+  query.setBarrier(barrier);
+  auto answer = service.call(message, {}, timeout);
+  if (!answer) return answer.take_error();
+  std::vector<LiveRun> runs;
+  bool is_query = false;
+  Status read = record::try_read([&] {
+    const auto reply = answer->reply();
+    is_query = reply.isQuery();
+    if (!is_query) return;
+    for (const auto run : reply.getQuery()) runs.push_back(live_run(run));
+  });
+  if (!read) return read.take_error();
+  if (!is_query) return Error{Code::kCorrupt, "the service answered another question"};
+  return runs;
+}
+
+bool ask_to_store(const std::string& run_id) {
+  auto service = ControlClient::connect(client::runtime_dir());
+  if (!service) return false;
+  const auto runs = query_runs(**service, run_id, true, kBarrierWait);
+  return runs && !runs->empty();
 }
 
 }  // namespace ringlog::reader

@@ -1,14 +1,68 @@
 #pragma once
-// Before a run is looked at: the service is asked to store what was committed.
+// What the running service says of the runs that it has open, as plain values.
 //
-// Plain function; any thread.
+// Each call waits at most its timeout.  Nothing here starts a service.  Any thread, each with a
+// client of its own.
 
+#include <ringlog/result.h>
+
+#include <chrono>
+#include <cstdint>
 #include <string>
+#include <vector>
+
+#include "client/control_client.h"
 
 namespace ringlog::reader {
 
-// Waits at most half a second.  Failing is no error: the store can be read whatever the service
-// does.
-void ask_to_store(const std::string& run_id);
+// A service that does not store within this time is busy or stopped; what it stored is shown then.
+constexpr std::chrono::milliseconds kBarrierWait{500};
+
+struct LiveProducer {
+  int32_t rank = 0;
+  int32_t attempt = 0;
+  uint32_t worker = 0;
+  int32_t pid = 0;
+  std::string state;
+  uint64_t backlog_bytes = 0;  // committed, not yet stored
+};
+
+struct LiveSink {
+  std::string url;
+  std::string state;
+  uint64_t sent_rows = 0;
+  uint64_t lag_rows = 0;
+  std::string last_error;
+};
+
+// A run that the service has open.
+struct LiveRun {
+  std::string run_id;
+  std::string project;
+  std::string dir;
+  std::string state;
+  std::vector<LiveProducer> producers;
+  std::vector<LiveSink> sinks;
+
+  // Producers that still may log.
+  uint64_t live_count() const;
+  // Of all its producers.
+  uint64_t backlog_bytes() const;
+};
+
+// As the service's message says it.  Throws kj::Exception when that is malformed: call it inside
+// record::try_read().
+LiveRun live_run(schema::RunStatus::Reader from);
+
+// The open run of that id, or all with an empty one.  With `barrier` the answer comes after all
+// that is committed now is stored.  kNotFound: the service has no such run open.  kCorrupt: it
+// answered something else.  Others as ControlClient::call().
+Result<std::vector<LiveRun>> query_runs(client::ControlClient& service, const std::string& run_id,
+                                        bool barrier, std::chrono::milliseconds timeout);
+
+// Before a run is looked at: asks this user's service to store what was committed, for at most
+// kBarrierWait.  True: it has the run open.  Failing is no error: the store can be read whatever
+// the service does.
+bool ask_to_store(const std::string& run_id);
 
 }  // namespace ringlog::reader

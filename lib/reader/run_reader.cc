@@ -5,32 +5,15 @@
 #include <utility>
 
 #include "client/settings_layers.h"
+#include "reader/csv.h"
 #include "reader/impl.h"
 #include "reader/live.h"
+#include "store/row_json.h"
 #include "store/runs.h"
 
 namespace ringlog {
 
 namespace {
-
-ProcessDescription description_of(const store::ProducerState& from) {
-  ProcessDescription to;
-  to.rank = from.rank;
-  to.attempt = from.attempt;
-  to.worker = from.worker;
-  to.pid = from.pid;
-  to.host = from.host;
-  to.state = from.state;
-  to.exit_code = from.exit_code;
-  to.signal = from.signal;
-  to.started_ns = from.started_ns;
-  to.ended_ns = from.ended_ns;
-  for (const store::RingState& ring : from.rings) {
-    to.rows += ring.stored;
-    to.dropped += ring.dropped;
-  }
-  return to;
-}
 
 // Points as columns.
 Series columns_of(const store::Series& from) {
@@ -73,6 +56,34 @@ Series columns_of(const store::Series& from) {
 
 namespace reader {
 
+ProcessDescription description_of(const store::ProducerState& from) {
+  ProcessDescription to;
+  to.rank = from.rank;
+  to.attempt = from.attempt;
+  to.worker = from.worker;
+  to.pid = from.pid;
+  to.local_rank = from.local_rank;
+  to.world_size = from.world_size;
+  to.host = from.host;
+  to.state = from.state;
+  to.cause = from.cause;
+  to.exit_code = from.exit_code;
+  to.signal = from.signal;
+  to.started_ns = from.started_ns;
+  to.ended_ns = from.ended_ns;
+  for (size_t i = 0; i < from.rings.size(); ++i) {
+    const store::RingState& ring = from.rings[i];
+    to.rows += ring.stored;
+    to.dropped += ring.dropped;
+    to.missing += ring.missing;
+    if (!ring.poisoned.empty()) {
+      to.broken_rings.push_back("ring " + std::to_string(i) +
+                                " is not read any more: " + ring.poisoned);
+    }
+  }
+  return to;
+}
+
 ColumnKind kind_of(const store::Metric& metric) {
   if (metric.types.empty()) return ColumnKind::kText;
   const store::ColumnType last = metric.types.back();
@@ -100,7 +111,7 @@ Result<RunReader> open(const std::string& run, const OpenOptions& options) {
   impl->run_id = place->run_id;
   impl->project = place->project;
   impl->asks_service = options.asks_service;
-  if (options.asks_service) reader::ask_to_store(place->run_id);
+  if (options.asks_service) impl->is_live = reader::ask_to_store(place->run_id);
   auto store = store::RunReader::open(place->dir);
   if (!store) return store.take_error();
   impl->store = *std::move(store);
@@ -108,7 +119,7 @@ Result<RunReader> open(const std::string& run, const OpenOptions& options) {
 }
 
 Status RunReader::refresh() {
-  if (impl_->asks_service) reader::ask_to_store(impl_->run_id);
+  if (impl_->asks_service) impl_->is_live = reader::ask_to_store(impl_->run_id);
   return impl_->store->refresh();
 }
 
@@ -117,6 +128,7 @@ Result<RunDescription> RunReader::description() {
   to.id = impl_->run_id;
   to.project = impl_->project;
   to.dir = impl_->store->dir();
+  to.is_live = impl_->is_live;
   auto meta = impl_->store->meta();
   if (!meta) {
     // A run that was created and not yet described has no more than its place.
@@ -129,11 +141,16 @@ Result<RunDescription> RunReader::description() {
   to.group = meta->group;
   to.notes = meta->notes;
   to.host = meta->host;
+  to.version = meta->version;
   to.state = meta->state;
   to.tags = meta->tags;
   to.command = meta->command;
   to.created_ns = meta->created_ns;
   to.ended_ns = meta->ended_ns;
+  auto sent = impl_->store->sinks();
+  if (!sent) return sent.take_error();
+  for (const std::string& url : meta->sinks) sent->try_emplace(url);
+  for (const auto& [url, sink] : *sent) to.sinks.push_back({url, sink.rows, sink.left_out});
   return to;
 }
 
@@ -141,9 +158,26 @@ Result<std::vector<ProcessDescription>> RunReader::processes() {
   auto producers = impl_->store->producers();
   if (!producers) return producers.take_error();
   std::vector<ProcessDescription> to;
-  for (const store::ProducerState& producer : *producers) to.push_back(description_of(producer));
+  for (const store::ProducerState& producer : *producers) {
+    to.push_back(reader::description_of(producer));
+  }
   std::stable_sort(to.begin(), to.end(), [](const auto& a, const auto& b) {
     return std::tie(a.rank, a.attempt, a.worker) < std::tie(b.rank, b.attempt, b.worker);
+  });
+  return to;
+}
+
+Result<std::vector<LedgerEntry>> RunReader::ledger() {
+  auto entries = impl_->store->ledger();
+  if (!entries) return entries.take_error();
+  std::vector<LedgerEntry> to;
+  for (const store::LedgerEntry& entry : *entries) {
+    to.push_back({reader::description_of(entry.producer), entry.attempted, entry.stored,
+                  entry.dropped, entry.missing, entry.duplicated});
+  }
+  std::stable_sort(to.begin(), to.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.process.rank, a.process.attempt, a.process.worker) <
+           std::tie(b.process.rank, b.process.attempt, b.process.worker);
   });
   return to;
 }
@@ -173,6 +207,9 @@ Result<std::vector<MetricDescription>> RunReader::metrics() {
 
 Result<uint64_t> RunReader::row_count() { return impl_->store->row_count(); }
 
+Result<Tree> RunReader::config() { return impl_->store->config(); }
+Result<Tree> RunReader::summary() { return impl_->store->summary(); }
+
 Result<std::string> RunReader::config_json() {
   auto config = impl_->store->config();
   if (!config) return config.take_error();
@@ -193,6 +230,17 @@ Result<std::vector<Series>> RunReader::series(const SeriesRequest& request) {
   return to;
 }
 
+Result<ReadPosition> RunReader::end(uint64_t rows_before) {
+  auto ends = impl_->store->ends();
+  if (!ends) return ends.take_error();
+  for (auto& [lane, end] : *ends) end -= std::min(end, rows_before);
+  auto position = std::make_shared<ReadPosition::Impl>();
+  position->cursors = *std::move(ends);
+  ReadPosition to;
+  to.impl_ = std::move(position);
+  return to;
+}
+
 Result<Table> RunReader::table(const TableRequest& request) {
   auto position = std::make_shared<ReadPosition::Impl>();
   if (request.after.impl_ != nullptr) position->cursors = request.after.impl_->cursors;
@@ -200,6 +248,51 @@ Result<Table> RunReader::table(const TableRequest& request) {
   if (!table) return table.take_error();
   table->end.impl_ = std::move(position);
   return table;
+}
+
+namespace {
+
+// What turns rows of one format into text.
+template <typename Writer>
+Result<uint64_t> visit_rows(store::RunReader& store, const store::RowFilter& filter,
+                            size_t max_rows, Writer& writer, const RowVisitor& visitor) {
+  std::string text;
+  uint64_t count = 0;
+  Status written = Done{};
+  auto visited = store.for_each_row(filter, [&](const store::RowView& row) {
+    if (count == max_rows) return false;
+    text.clear();
+    written = writer.append(row, text);
+    if (!written) return false;
+    ++count;
+    const store::ProducerState& producer = row.producer();
+    return visitor({producer.rank, producer.attempt, row.step(), row.time_ns(), text});
+  });
+  if (!written) return written.take_error();
+  if (!visited) return visited.take_error();
+  return count;
+}
+
+}  // namespace
+
+Result<uint64_t> RunReader::for_each_row(RowFormat format, const TableRequest& request,
+                                         const RowVisitor& visitor) {
+  static const store::Cursors kBeginning;
+  const store::RowFilter filter = reader::filter_of(
+      request, request.after.impl_ == nullptr ? kBeginning : request.after.impl_->cursors);
+  if (format == RowFormat::kJson) {
+    store::RowJson json;
+    return visit_rows(*impl_->store, filter, request.max_rows, json, visitor);
+  }
+  auto csv = reader::CsvWriter::create(*impl_->store, request.metrics);
+  if (!csv) return csv.take_error();
+  return visit_rows(*impl_->store, filter, request.max_rows, *csv, visitor);
+}
+
+Result<std::string> RunReader::csv_header(const TableRequest& request) {
+  auto csv = reader::CsvWriter::create(*impl_->store, request.metrics);
+  if (!csv) return csv.take_error();
+  return csv->header();
 }
 
 const std::vector<std::string>& RunReader::damage() const { return impl_->store->damage(); }

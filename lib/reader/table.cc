@@ -112,27 +112,32 @@ TableColumn column_of(const store::Metric& metric, const Cells& cells) {
 
 }  // namespace
 
-Result<Table> read_table(store::RunReader& store, const TableRequest& request,
-                         store::Cursors& cursors) {
-  auto all = store.metrics();
-  if (!all) return all.take_error();
+bool is_wanted(const store::Metric& metric, const std::vector<std::string>& names) {
+  return names.empty() || std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+           return name == metric.path || name == metric.name;
+         });
+}
+
+store::RowFilter filter_of(const TableRequest& request, const store::Cursors& from) {
   store::RowFilter filter;
   filter.metrics = request.metrics;
   filter.ranks = request.ranks;
   filter.attempts = request.attempts;
   filter.step_begin = request.step_begin;
   filter.step_last = request.step_last;
-  filter.from = cursors;
+  filter.from = from;
+  return filter;
+}
+
+Result<Table> read_table(store::RunReader& store, const TableRequest& request,
+                         store::Cursors& cursors) {
+  auto all = store.metrics();
+  if (!all) return all.take_error();
+  const store::RowFilter filter = filter_of(request, cursors);
   auto memory = std::make_shared<Memory>();
   std::vector<const store::Metric*> wanted;
   for (const store::Metric& metric : *all) {
-    const auto is_named = [&](const std::string& name) {
-      return name == metric.path || name == metric.name;
-    };
-    if (!request.metrics.empty() &&
-        std::none_of(request.metrics.begin(), request.metrics.end(), is_named)) {
-      continue;
-    }
+    if (!is_wanted(metric, request.metrics)) continue;
     memory->places[metric.path] = wanted.size();
     wanted.push_back(&metric);
     memory->columns.emplace_back().kind = kind_of(metric);

@@ -6,7 +6,7 @@
 #include "record/path.h"
 #include "store/row_json.h"
 
-namespace ringlog::store {
+namespace ringlog {
 
 Tree::Tree() = default;
 Tree::Tree(const Tree&) = default;
@@ -21,6 +21,10 @@ const Tree* Tree::find(std::string_view key) const {
   const auto it = entries->find(key);
   return it == entries->end() ? nullptr : &it->second;
 }
+
+}  // namespace ringlog
+
+namespace ringlog::store {
 
 // Recurses as deep as the trees, which lib/record/limits.h bounds; so do the functions below.
 bool identical(const Tree& a, const Tree& b) {

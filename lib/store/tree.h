@@ -1,44 +1,17 @@
 #pragma once
-// Tree: a JSON-like value that owns its memory: config, summary and cells that are not numbers.
+// What the store does with trees.
 //
-// Values only; numbers keep their type and their bits.
+// Plain functions; any thread.
 
 #include <ringlog/result.h>
+#include <ringlog/tree.h>
 
-#include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
-#include <type_traits>
-#include <utility>
-#include <variant>
-#include <vector>
 
 namespace ringlog::store {
 
-struct Tree {
-  using List = std::vector<Tree>;
-  using Object = std::map<std::string, Tree, std::less<>>;  // sorted: output is the same every time
-  std::variant<std::monostate, bool, int64_t, uint64_t, double, std::string, List, Object> value;
-
-  // Defined out of line: inlined, a variant's move is reported as uninitialised by g++ 12.
-  Tree();
-  Tree(const Tree&);
-  Tree(Tree&&) noexcept;
-  Tree& operator=(const Tree&);
-  Tree& operator=(Tree&&) noexcept;
-  ~Tree();
-  template <typename T, typename = std::enable_if_t<!std::is_same_v<std::remove_cvref_t<T>, Tree>>>
-  explicit Tree(T&& from) : value(std::forward<T>(from)) {}
-
-  bool is_null() const { return value.index() == 0; }
-  const Object* object() const { return std::get_if<Object>(&value); }
-  Object* object() { return std::get_if<Object>(&value); }
-  const List* list() const { return std::get_if<List>(&value); }
-  const std::string* text() const { return std::get_if<std::string>(&value); }
-  // The entry of an object, or nullptr.
-  const Tree* find(std::string_view key) const;
-};
+using ringlog::Tree;
 
 // Equal types and equal bits: NaN equals the same NaN, 0.0 does not equal -0.0.
 bool identical(const Tree& a, const Tree& b);

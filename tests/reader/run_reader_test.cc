@@ -103,6 +103,7 @@ TEST_F(RunReaderTest, TellsWhatTheRunIs) {
   EXPECT_EQ(description->project, "demo");
   EXPECT_EQ(description->state, "running");
   EXPECT_EQ(description->dir, dir_);
+  EXPECT_FALSE(description->is_live) << "nobody was asked";
   EXPECT_EQ(description->tags, (std::vector<std::string>{"a", "b"}));
   auto processes = run.processes();
   ASSERT_THAT(processes, IsOk());
@@ -246,6 +247,75 @@ TEST_F(RunReaderTest, ARunThatIsBeingWrittenIsFollowedRowByRow) {
   EXPECT_EQ(run.table(request)->size(), 0U);
 }
 
+TEST_F(RunReaderTest, RowsAreTextInTheFormatsOfTheExport) {
+  log(1, 0, 5, {1.0, 0.25});
+  log(3, 0, 9, {-0.0});
+  RunReader run = open_run();
+  std::vector<std::string> lines;
+  const auto keep = [&](const RowText& row) {
+    lines.push_back(std::to_string(row.rank) + " " + std::to_string(row.attempt) + " " +
+                    std::to_string(row.step) + " " + std::to_string(row.time_ns) + " " +
+                    std::string(row.text));
+    return true;
+  };
+  const TableRequest request{.metrics = {"even", "loss"}};
+  ASSERT_THAT(run.for_each_row(RowFormat::kJson, request, keep), IsOk());
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[1],
+            "0 0 6 6000 {\"_rank\":0,\"_attempt\":0,\"_seq\":1,\"_step\":6,"
+            "\"_timestamp\":0.000006,\"loss\":0.25,\"even\":true}");
+  lines.clear();
+  ASSERT_THAT(run.for_each_row(RowFormat::kCsv, request, keep), IsOk());
+  EXPECT_EQ(*run.csv_header(request), "_rank,_attempt,_seq,_step,_timestamp,even,loss");
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[2], "1 1 9 9000 1,1,0,9,0.000009,false,-0.0");
+  EXPECT_THAT(run.for_each_row(RowFormat::kCsv, {.metrics = {"nothing"}}, keep),
+              FailsWith(Code::kNotFound));
+}
+
+TEST_F(RunReaderTest, VisitsOfRowsEndWhereTheyAreTold) {
+  log(1, 0, 0, std::vector<double>(10, 1.0));
+  log(2, 0, 0, std::vector<double>(3, 1.0));
+  RunReader run = open_run();
+  const auto all = [](const RowText&) { return true; };
+  EXPECT_EQ(*run.for_each_row(RowFormat::kJson, {}, all), 13U);
+  EXPECT_EQ(*run.for_each_row(RowFormat::kJson, {.max_rows = 4}, all), 4U);
+  uint64_t seen = 0;
+  EXPECT_EQ(*run.for_each_row(RowFormat::kJson, {}, [&](const RowText&) { return ++seen < 5; }),
+            5U);
+  // The newest rows of each thread, however few it has.
+  EXPECT_EQ(*run.for_each_row(RowFormat::kCsv, {.after = *run.end(4)}, all), 7U);
+  const ReadPosition end = *run.end();
+  EXPECT_EQ(*run.for_each_row(RowFormat::kCsv, {.after = end}, all), 0U);
+  log(2, 3, 3, {1.0, 2.0});
+  ASSERT_THAT(run.refresh(), IsOk());
+  EXPECT_EQ(*run.for_each_row(RowFormat::kCsv, {.after = end}, all), 2U);
+}
+
+TEST_F(RunReaderTest, TheLedgerTellsWhatIsMissingAndWhoseRingIsBroken) {
+  log(1, 0, 0, {1.0, 2.0});
+  log(1, 5, 5, {3.0});  // three are gone
+  store::Commit commit;
+  commit.producers = {process(1, 0), process(3, 1, 1)};
+  commit.producers[0].rings[0].next_seq = 6;
+  commit.producers[1].rings[0].poisoned = "a record is too long";
+  commit.producers[1].cause = "signal 9";
+  write(std::move(commit));
+  RunReader run = open_run();
+  auto ledger = run.ledger();
+  ASSERT_THAT(ledger, IsOk());
+  ASSERT_EQ(ledger->size(), 4U);
+  EXPECT_EQ((*ledger)[0].stored, 3U);
+  EXPECT_EQ((*ledger)[0].missing, 3U);
+  EXPECT_FALSE((*ledger)[0].ok());
+  EXPECT_EQ((*ledger)[1].process.worker, 1U);
+  const ProcessDescription& broken = (*ledger)[3].process;
+  EXPECT_EQ(broken.attempt, 1);
+  EXPECT_EQ(broken.cause, "signal 9");
+  EXPECT_EQ(broken.broken_rings,
+            std::vector<std::string>{"ring 0 is not read any more: a record is too long"});
+}
+
 TEST_F(RunReaderTest, TablesInPiecesAreTheWholeTable) {
   for (const uint32_t producer : {1U, 2U, 4U}) log(producer, 0, 0, std::vector<double>(500, 1.0));
   RunReader run = open_run();
@@ -295,6 +365,9 @@ TEST_F(RunReaderTest, EventsAreWhatWasLoggedAndIsNoRow) {
   ASSERT_EQ(rest->size(), 1U);
   EXPECT_EQ(run.events(0, 1)->size(), 1U);
   EXPECT_EQ(*run.config_json(), "{\"lr\":0.5}");
+  auto config = run.config();
+  ASSERT_THAT(config, IsOk());
+  EXPECT_EQ(std::get<double>(config->find("lr")->value), 0.5);
 }
 
 TEST_F(RunReaderTest, WhatIsNotThereIsNamed) {

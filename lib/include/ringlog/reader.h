@@ -15,9 +15,11 @@
 
 #include <ringlog/export.h>
 #include <ringlog/result.h>
+#include <ringlog/tree.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <span>
@@ -34,12 +36,26 @@ struct OpenOptions {
   bool asks_service = true;
 };
 
+// Where the service sends a run to.
+struct SinkDescription {
+  std::string url;
+  uint64_t sent_rows = 0;      // acknowledged
+  uint64_t left_out_rows = 0;  // that it has no place for
+};
+
 // The run's description: of `ringlog show`.
 struct RunDescription {
-  std::string id, project, name, group, notes, host, state, dir;
+  std::string id, project, dir;
+  std::string state;  // empty: the run was created and never described
+  std::string name, group, notes, host;
+  std::string version;  // of the service that created it
   std::vector<std::string> tags, command;
+  std::vector<SinkDescription> sinks;
   int64_t created_ns = 0;
   int64_t ended_ns = 0;  // 0: it goes on
+  // The service that was asked at open() or refresh() has the run open.  False although the state
+  // is running: it died, and what its processes log is stored when the next one starts.
+  bool is_live = false;
 };
 
 // One process that logged, or attached to log.
@@ -48,13 +64,30 @@ struct ProcessDescription {
   int32_t attempt = 0;
   uint32_t worker = 0;  // 0: the rank's own process, else a forked child of it
   int32_t pid = 0;
+  int32_t local_rank = -1;  // -1: not known; likewise world_size
+  int32_t world_size = -1;
   std::string host, state;
+  std::string cause;      // why it ended so, where that is known
   int32_t exit_code = 0;  // when state is finished or failed
   int32_t signal = 0;     // when one ended it
   int64_t started_ns = 0;
   int64_t ended_ns = 0;  // 0: it goes on
   uint64_t rows = 0;     // stored
   uint64_t dropped = 0;  // refused and counted by its full-ring policy
+  uint64_t missing = 0;  // neither of them, as far as the service noticed; ledger() looks itself
+  // Rings of it that are no longer read, because what it wrote into them is none: a clause each.
+  std::vector<std::string> broken_rings;
+};
+
+// The loss ledger of one process, from reading every sequence number in the store.
+struct LedgerEntry {
+  ProcessDescription process;
+  uint64_t attempted = 0;
+  uint64_t stored = 0;      // distinct rows found
+  uint64_t dropped = 0;     // counted by its full-ring policy
+  uint64_t missing = 0;     // neither found nor counted
+  uint64_t duplicated = 0;  // found more than once
+  bool ok() const { return missing == 0 && duplicated == 0; }
 };
 
 enum class ColumnKind : uint8_t { kFloat64, kInt64, kUint64, kBool, kText };
@@ -159,6 +192,20 @@ struct Table {
   }
 };
 
+// The lines of `ringlog export --format jsonl` and csv, without the line's end; docs/cli.md.
+enum class RowFormat : uint8_t { kJson, kCsv };
+
+// One row, valid during the visit.
+struct RowText {
+  int32_t rank = 0;
+  int32_t attempt = 0;
+  uint64_t step = 0;
+  int64_t time_ns = 0;
+  std::string_view text;
+};
+// Returns false to stop.
+using RowVisitor = std::function<bool(const RowText& row)>;
+
 enum class EventKind : uint8_t { kConfig, kSummary, kMetric, kAlert, kConsole, kFile, kFinish };
 
 // What was logged and is no row.
@@ -173,6 +220,8 @@ struct Event {
   // the exit code.
   std::string text;
 };
+
+struct ReaderAccess;  // for what is built with ringlog itself
 
 class RINGLOG_API RunReader {
  public:
@@ -189,16 +238,27 @@ class RINGLOG_API RunReader {
   Result<std::vector<ProcessDescription>> processes();  // by rank, attempt, worker
   Result<std::vector<MetricDescription>> metrics();     // by name
   Result<uint64_t> row_count();
-  // JSON objects; NaN and infinities are bare words.
-  Result<std::string> config_json();
+  Result<Tree> config();  // an object, as is the summary
   // Of the lowest rank that has the metric, as define_metric() asked, then what summary() set.
+  Result<Tree> summary();
+  // The same as JSON; NaN and infinities are bare words.
+  Result<std::string> config_json();
   Result<std::string> summary_json();
+  Result<std::vector<LedgerEntry>> ledger();  // by rank, attempt, worker; reads all numbers
 
   // One for each rank that has the metric in the range, rising; with all_attempts one for each
   // attempt.  Text has no series.  kNotFound: no row has the metric.
   Result<std::vector<Series>> series(const SeriesRequest& request);
   // kNotFound: no row has a metric of the request.
   Result<Table> table(const TableRequest& request = {});
+  // Visits rows as text, in the order of a table, in memory that does not grow with them.  The
+  // number visited; kNotFound as table().
+  Result<uint64_t> for_each_row(RowFormat format, const TableRequest& request,
+                                const RowVisitor& visitor);
+  // The line in front of the rows of that request.
+  Result<std::string> csv_header(const TableRequest& request = {});
+  // Behind the last row that is stored, or so many rows before the end of each thread's.
+  Result<ReadPosition> end(uint64_t rows_before = 0);
   // Those with an id above `after_id`, at most `max_count`.
   Result<std::vector<Event>> events(uint64_t after_id = 0,
                                     size_t max_count = std::numeric_limits<size_t>::max());
@@ -207,6 +267,7 @@ class RINGLOG_API RunReader {
 
  private:
   struct Impl;
+  friend struct ReaderAccess;
   friend RINGLOG_API Result<RunReader> open(const std::string& run, const OpenOptions& options);
   explicit RunReader(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

@@ -1,5 +1,5 @@
 #pragma once
-// Rows as CSV (RFC 4180 quoting, lines end with a line feed).
+// Rows as CSV (RFC 4180 quoting), without line ends.
 //
 // One column for each metric of the run, in order of name; nested names are shown with dots; an
 // absent metric is an empty cell.  Numbers look as in the JSON export; lists and objects are JSON
@@ -11,23 +11,21 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "store/reader.h"
 
-namespace ringlog::cli {
-
-// Appends `text`, quoted when it has to be.
-void append_csv(std::string& out, std::string_view text);
+namespace ringlog::reader {
 
 class CsvWriter {
  public:
-  // Asks the run which metrics it has.  Errors as RunReader::metrics().
-  static Result<CsvWriter> create(store::RunReader& reader);
+  // Columns for `metrics`, names or paths; empty: for all that the run has.  Errors as
+  // RunReader::metrics().
+  static Result<CsvWriter> create(store::RunReader& reader,
+                                  const std::vector<std::string>& metrics);
 
-  void append_header(std::string& out) const;
+  std::string header() const;
   // One line.  kCorrupt: a cell is not a value.
   Status append(const store::RowView& row, std::string& out);
 
@@ -47,4 +45,4 @@ class CsvWriter {
   std::unordered_map<uint32_t, std::vector<Place>> key_sets_{};  // by key set, in column order
 };
 
-}  // namespace ringlog::cli
+}  // namespace ringlog::reader

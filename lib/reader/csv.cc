@@ -1,20 +1,20 @@
-#include "cli/csv.h"
+#include "reader/csv.h"
 
 #include <algorithm>
 #include <utility>
 
+#include "reader/impl.h"
 #include "record/path.h"
 #include "store/row_json.h"
 
-namespace ringlog::cli {
+namespace ringlog::reader {
 
 namespace {
 
 // Key sets whose places are remembered; a program that logs other keys in every row starts over.
 constexpr size_t kKeySetsMax = 256;
 
-}  // namespace
-
+// Appends `text`, quoted when it has to be.
 void append_csv(std::string& out, std::string_view text) {
   if (text.find_first_of(",\"\r\n") == std::string_view::npos) {
     out += text;
@@ -28,14 +28,18 @@ void append_csv(std::string& out, std::string_view text) {
   out += '"';
 }
 
+}  // namespace
+
 CsvWriter::CsvWriter(std::vector<store::Metric> metrics, bool has_workers)
     : metrics_(std::move(metrics)), has_workers_(has_workers) {
   for (size_t i = 0; i < metrics_.size(); ++i) columns_[metrics_[i].path] = i;
 }
 
-Result<CsvWriter> CsvWriter::create(store::RunReader& reader) {
-  auto metrics = reader.metrics();
-  if (!metrics) return metrics.take_error();
+Result<CsvWriter> CsvWriter::create(store::RunReader& reader,
+                                    const std::vector<std::string>& metrics) {
+  auto all = reader.metrics();
+  if (!all) return all.take_error();
+  std::erase_if(*all, [&](const store::Metric& metric) { return !is_wanted(metric, metrics); });
   auto producers = reader.producers();
   if (!producers) return producers.take_error();
   const bool has_workers =
@@ -44,19 +48,19 @@ Result<CsvWriter> CsvWriter::create(store::RunReader& reader) {
                std::any_of(producer.rings.begin(), producer.rings.end(),
                            [](const store::RingState& ring) { return ring.stored > 0; });
       });
-  return CsvWriter(*std::move(metrics), has_workers);
+  return CsvWriter(*std::move(all), has_workers);
 }
 
-void CsvWriter::append_header(std::string& out) const {
-  out += has_workers_ ? "_rank,_attempt,_worker,_seq,_step,_timestamp"
-                      : "_rank,_attempt,_seq,_step,_timestamp";
+std::string CsvWriter::header() const {
+  std::string out = has_workers_ ? "_rank,_attempt,_worker,_seq,_step,_timestamp"
+                                 : "_rank,_attempt,_seq,_step,_timestamp";
   for (const store::Metric& metric : metrics_) {
     out += ',';
     // As in the JSON export, a metric does not take the name of a row's own field.
     if (store::is_row_field(metric.name)) out += '_';
     append_csv(out, metric.name);
   }
-  out += '\n';
+  return out;
 }
 
 const std::vector<CsvWriter::Place>& CsvWriter::places_of(const store::RowView& row) {
@@ -113,8 +117,7 @@ Status CsvWriter::append(const store::RowView& row, std::string& out) {
     if (Status s = append_cell(row, place.cell, out); !s) return s;
   }
   out.append(metrics_.size() - column, ',');
-  out += '\n';
   return Done{};
 }
 
-}  // namespace ringlog::cli
+}  // namespace ringlog::reader

@@ -1,0 +1,64 @@
+#include "cli/processes.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "cli/format.h"
+#include "client/run_core.h"
+
+namespace ringlog::cli {
+
+std::string process_label(const ProcessDescription& process) {
+  if (process.worker == client::kExecWorker) return "exec";
+  if (process.worker == 0) return std::to_string(process.rank);
+  return fmt::format("{} w{}", process.rank, process.worker);
+}
+
+std::string process_state(const ProcessDescription& process) {
+  std::string state = printable(process.state);
+  if (process.signal != 0) return fmt::format("{} ({})", state, signal_name(process.signal));
+  if (process.exit_code != 0) return fmt::format("{} ({})", state, process.exit_code);
+  return state;
+}
+
+Ink state_ink(const std::string& state) {
+  if (state == "finished") return Ink::kGreen;
+  if (state == "running") return Ink::kCyan;
+  if (state == "stopped" || state == "killed") return Ink::kYellow;
+  return Ink::kRed;
+}
+
+std::vector<std::string> poison_notes(const ProcessDescription& process) {
+  std::vector<std::string> notes;
+  for (const std::string& ring : process.broken_rings) {
+    notes.push_back(fmt::format("rank {} attempt {}: {}", process_label(process), process.attempt,
+                                printable(ring)));
+  }
+  return notes;
+}
+
+uint64_t rank_count(const std::vector<ProcessDescription>& processes) {
+  std::set<int32_t> ranks;
+  for (const ProcessDescription& process : processes) {
+    if (process.worker != client::kExecWorker) ranks.insert(process.rank);
+  }
+  return ranks.size();
+}
+
+Json json_of(const ProcessDescription& process) {
+  Json json = {{"rank", process.rank},           {"attempt", process.attempt},
+               {"worker", process.worker},       {"pid", process.pid},
+               {"host", process.host},           {"state", process.state},
+               {"exit_code", process.exit_code}, {"signal", process.signal},
+               {"cause", process.cause},         {"rows", process.rows},
+               {"dropped", process.dropped}};
+  json["started"] = json_seconds(process.started_ns);
+  json["ended"] = json_seconds(process.ended_ns);
+  json["local_rank"] = process.local_rank;
+  json["world_size"] = process.world_size;
+  json["poisoned"] = poison_notes(process);
+  return json;
+}
+
+}  // namespace ringlog::cli

@@ -1,0 +1,31 @@
+#pragma once
+// How runs and their processes look, the same in every command.
+//
+// Plain functions of their arguments; safe from any thread.
+
+#include <ringlog/reader.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/json.h"
+#include "cli/style.h"
+
+namespace ringlog::cli {
+
+// Which process of the run: "3", "3 w1" for a forked child, "exec" for `ringlog exec`.
+std::string process_label(const ProcessDescription& process);
+// "finished", "failed (3)", "crashed (SIGKILL)".
+std::string process_state(const ProcessDescription& process);
+// Green, yellow, red: how glad one is about a state.
+Ink state_ink(const std::string& state);
+
+// Rings that are no longer read, a sentence each.
+std::vector<std::string> poison_notes(const ProcessDescription& process);
+
+// Distinct ranks that have a process of their own in the run.
+uint64_t rank_count(const std::vector<ProcessDescription>& processes);
+Json json_of(const ProcessDescription& process);
+
+}  // namespace ringlog::cli
