@@ -124,7 +124,7 @@ void LiveSummary::add(const store::RecordEntry& entry) {
     } else if (reader.isSummary()) {
       Tree fields;
       store::read_tree(reader.getSummary(), fields);
-      merge(facts_.explicit_values, fields);
+      store::merge(facts_.explicit_values, fields);
     } else {
       return;
     }

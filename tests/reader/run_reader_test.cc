@@ -94,6 +94,30 @@ std::vector<T> copy(std::span<const T> from) {
   return {from.begin(), from.end()};
 }
 
+TEST_F(RunReaderTest, SystemMetricsAreSeriesByName) {
+  store::Commit commit;
+  commit.stats.push_back({.names = {"cpu", "gpu.0.gpu"},
+                          .times_ns = {10, 20},
+                          .values = {1, 2, 3, std::nan("")},
+                          .gpus = {}});
+  commit.stats.push_back({.names = {"cpu"}, .times_ns = {30}, .values = {5}, .gpus = {}});
+  ASSERT_THAT(store_->write(commit, false), IsOk());
+  auto run = ringlog::open(dir_);
+  ASSERT_THAT(run, IsOk());
+  const auto all = run->system_series();
+  ASSERT_THAT(all, IsOk());
+  ASSERT_EQ(all->size(), 2u);
+  EXPECT_EQ((*all)[0].name, "cpu");
+  EXPECT_EQ((*all)[0].time_ns, (std::vector<int64_t>{10, 20, 30}));
+  EXPECT_EQ((*all)[0].value, (std::vector<double>{1, 3, 5}));
+  EXPECT_EQ((*all)[1].value, (std::vector<double>{2})) << "what was not known is no point";
+  const auto some =
+      run->system_series({.names = {"cpu", "none"}, .time_begin_ns = 11, .time_last_ns = 20});
+  ASSERT_THAT(some, IsOk());
+  ASSERT_EQ(some->size(), 1u);
+  EXPECT_EQ((*some)[0].value, (std::vector<double>{3}));
+}
+
 TEST_F(RunReaderTest, TellsWhatTheRunIs) {
   log(1, 0, 0, {1.0});
   RunReader run = open_run();

@@ -221,6 +221,19 @@ struct Event {
   std::string text;
 };
 
+struct SystemRequest {
+  std::vector<std::string> names{};  // of docs/system_metrics.md; empty: all
+  int64_t time_begin_ns = std::numeric_limits<int64_t>::min();
+  int64_t time_last_ns = std::numeric_limits<int64_t>::max();  // inclusive
+};
+
+// One system metric of the run's machine, oldest sample first.
+struct SystemSeries {
+  std::string name;
+  std::vector<int64_t> time_ns;
+  std::vector<double> value;
+};
+
 struct ReaderAccess;  // for what is built with ringlog itself
 
 class RINGLOG_API RunReader {
@@ -259,6 +272,8 @@ class RINGLOG_API RunReader {
   Result<std::string> csv_header(const TableRequest& request = {});
   // Behind the last row that is stored, or so many rows before the end of each thread's.
   Result<ReadPosition> end(uint64_t rows_before = 0);
+  // What the service sampled of the machine, by name; a name that no sample has is left out.
+  Result<std::vector<SystemSeries>> system_series(const SystemRequest& request = {});
   // Those with an id above `after_id`, at most `max_count`.
   Result<std::vector<Event>> events(uint64_t after_id = 0,
                                     size_t max_count = std::numeric_limits<size_t>::max());
