@@ -86,8 +86,12 @@ int start_failure(const Error& error) {
 }  // namespace
 
 int run_exec(Context& context, const ExecOptions& options) {
-  auto settings = client::resolve_settings(client::SettingFields{{"dir", context.root}});
+  auto settings = client::resolve_settings(client::SettingFields{});
   if (!settings) return fail(settings.error());
+  if (settings->dir != context.root) {
+    settings->dir = context.root;
+    settings->origin["dir"] = "--dir";
+  }
   // We attach beside the program, never as its rank.
   if (settings->rank < 0) settings->rank = 0;
   auto run = open_exec_run(*settings);

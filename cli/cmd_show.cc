@@ -12,6 +12,7 @@
 #include "cli/metrics_view.h"
 #include "cli/processes.h"
 #include "cli/service.h"
+#include "cli/surroundings.h"
 #include "cli/system_view.h"
 #include "cli/table.h"
 #include "reader/access.h"
@@ -42,6 +43,7 @@ struct RunStory {
   store::AggregatesByPath aggregates;
   store::Stats stats;                 // the last ones
   std::vector<ConsoleEntry> console;  // the last lines
+  std::vector<ProcessEntry> surroundings;
   uint64_t rows = 0;
   std::vector<LiveSink> live_sinks;
   std::vector<std::string> notes;
@@ -72,6 +74,7 @@ RunStory read_story(RunReader& run, RunDescription about, const ShowOptions& opt
   take(story, story.console,
        last_console_lines(store, options.is_whole ? kConsoleLinesWhole : kConsoleLinesMax),
        "console");
+  take(story, story.surroundings, read_processes(store), "surroundings");
   for (const std::string& line : run.damage()) story.notes.push_back("damaged: " + line);
   for (const ProcessDescription& process : story.processes) {
     for (std::string& note : poison_notes(process)) story.notes.push_back(std::move(note));
@@ -160,6 +163,11 @@ Json document_of(const RunStory& story) {
   Json console = Json::array();
   for (const ConsoleEntry& entry : story.console) console.push_back(json_of(entry));
   json["console"] = std::move(console);
+  const ProcessEntry* const main = main_process(story.surroundings);
+  json["git"] = main == nullptr ? Json(nullptr) : git_json(*main, story.about.dir);
+  Json processes = Json::array();
+  for (const ProcessEntry& process : story.surroundings) processes.push_back(json_of(process));
+  json["processes"] = std::move(processes);
   json["problems"] = story.notes;
   return json;
 }
@@ -168,11 +176,13 @@ class ShowPage {
  public:
   ShowPage(Context& context, const ShowOptions& options, const RunStory& story)
       : context_(context),
+        is_whole_(options.is_whole),
         lines_max_(options.is_whole ? SIZE_MAX : kSectionLinesMax),
         story_(story) {}
 
   void print() {
     print_facts();
+    print_settings();
     print_ranks();
     print_tree("config", story_.config, false);
     print_tree("summary", story_.summary, true);
@@ -189,13 +199,14 @@ class ShowPage {
  private:
   void fact(std::string_view name, const std::string& value) {
     if (value.empty()) return;
-    const std::string label = fmt::format("{:<10}", name);
+    const std::string label = fmt::format("{:<11}", name);
     context_.out.write(paint(context_.style, Ink::kDim, label) + value + "\n");
   }
   void title(std::string_view text) {
     context_.out.write("\n" + paint(context_.style, Ink::kBold, text) + "\n");
   }
   void print_facts();
+  void print_settings();
   void print_ranks();
   void print_tree(std::string_view name, const Tree& tree, bool is_rounded);
   void tree_lines(const Tree& tree, bool is_rounded, size_t depth,
@@ -206,6 +217,7 @@ class ShowPage {
   void print_console();
 
   Context& context_;
+  const bool is_whole_;
   const size_t lines_max_;
   const RunStory& story_;
 };
@@ -232,6 +244,25 @@ void ShowPage::print_facts() {
   fact("host", printable(about.host));
   fact("command", command);
   fact("dir", printable(about.dir));
+  if (const ProcessEntry* const main = main_process(story_.surroundings)) {
+    for (const auto& [name, value] : surrounding_lines(*main, about.dir)) {
+      fact(name, printable(value));
+    }
+  }
+}
+
+// Where each setting came from; all of them with --all.
+void ShowPage::print_settings() {
+  const ProcessEntry* const main = main_process(story_.surroundings);
+  if (main == nullptr) return;
+  const auto settings = is_whole_ ? main->facts.settings : chosen_settings(*main);
+  if (settings.empty()) return;
+  title("settings");
+  Table table({{"NAME"}, {"VALUE", Table::Align::kLeft, 20}, {"FROM"}});
+  for (const record::SettingFact& setting : settings) {
+    table.add({{setting.name}, {printable(setting.value)}, {printable(setting.origin)}});
+  }
+  context_.out.write(table.render(context_.style, 2));
 }
 
 void ShowPage::print_ranks() {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "cli/export.h"
+#include "cli/surroundings.h"
 #include "cli/target_dir.h"
 #include "client/run_core.h"
 #include "formats/console_text.h"
@@ -35,6 +36,7 @@ struct Facts {
   store::RunMeta meta;
   std::vector<store::ProducerState> producers;
   store::Tree config;
+  std::vector<ProcessEntry> processes;
 };
 
 uint64_t stored_rows(const store::ProducerState& producer) {
@@ -66,6 +68,9 @@ Result<Facts> read_facts(RunReader& run) {
   auto config = reader.config();
   if (!config) return config.take_error();
   facts.config = *std::move(config);
+  auto processes = read_processes(reader);
+  if (!processes) return processes.take_error();
+  facts.processes = *std::move(processes);
   return facts;
 }
 
@@ -121,6 +126,11 @@ formats::WandbRun WandbExport::run() const {
   run.command = meta.command;
   run.started_ns = meta.created_ns;
   run.config = facts_.config;
+  std::vector<ProcessEntry> mine;
+  for (const ProcessEntry& entry : facts_.processes) {
+    if (!rank_ || entry.producer.rank == *rank_) mine.push_back(entry);
+  }
+  if (const ProcessEntry* const main = main_process(mine)) run.process = main->facts;
   if (rank_) {
     run.id += fmt::format("-rank{}", *rank_);
     run.group = meta.group.empty() ? meta.run_id : meta.group;

@@ -49,6 +49,34 @@ Status check_file(schema::File::Reader file) {
   return check_text(view(file.getSource()), "a file's source");
 }
 
+Status check_named(capnp::List<schema::Named>::Reader list, const char* what) {
+  for (const auto named : list) {
+    if (Status s = check_text(view(named.getName()), what); !s) return s;
+    if (Status s = check_text(view(named.getValue()), what); !s) return s;
+  }
+  return Done{};
+}
+
+Status check_process(schema::Process::Reader process) {
+  constexpr const char* kWhat = "a text about a process";
+  const auto git = process.getGit();
+  for (const auto text :
+       {process.getExecutable(), process.getBuildId(), process.getDirectory(), process.getUser(),
+        process.getSystem(), git.getRoot(), git.getCommit(), git.getBranch(), git.getRemote()}) {
+    if (Status s = check_text(view(text), kWhat); !s) return s;
+  }
+  for (const auto word : process.getCommand()) {
+    if (Status s = check_text(view(word), kWhat); !s) return s;
+  }
+  for (const auto setting : process.getSettings()) {
+    for (const auto text : {setting.getName(), setting.getValue(), setting.getOrigin()}) {
+      if (Status s = check_text(view(text), kWhat); !s) return s;
+    }
+  }
+  if (Status s = check_named(process.getEnvironment(), kWhat); !s) return s;
+  return check_named(process.getContainer(), kWhat);
+}
+
 // Records that are kept as they were written.
 Status check_kept(schema::Record::Reader record) {
   switch (record.which()) {
@@ -65,6 +93,8 @@ Status check_kept(schema::Record::Reader record) {
       return Done{};
     case schema::Record::FILE:
       return check_file(record.getFile());
+    case schema::Record::PROCESS:
+      return check_process(record.getProcess());
     case schema::Record::FINISH:
       static_cast<void>(record.getFinish().getExitCode());
       return Done{};

@@ -95,6 +95,7 @@ RunSpec read_run_spec(schema::RunSpec::Reader in) {
   spec.command = texts(in.getCommand());
   spec.mode = text(in.getMode());
   spec.monitor_ms = in.getMonitorMs();
+  spec.work_tree = text(in.getWorkTree());
   return spec;
 }
 

@@ -37,6 +37,7 @@ struct RunSpec {
   std::vector<std::string> command;
   std::string mode;
   int32_t monitor_ms = 0;  // between samples of the machine; 0: default, -1: none
+  std::string work_tree;   // of git, whose diff is kept; empty: none
 };
 
 // Who is at the other end of a connection: from the kernel, never from a message.

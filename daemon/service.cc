@@ -53,8 +53,8 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
                  auto box = std::make_shared<store::Stats>(std::move(stats));
                  drain_.post([stream, box] { stream->intake.add_stats(std::move(*box)); });
                }),
-      mux_({loop_, drain_, writer_, network_, tidier_, large_, monitor_, clock_, place.segments,
-            epoch_of(*doorbell_), place.path}),
+      mux_({loop_, drain_, writer_, network_, tidier_, diffs_, large_, monitor_, clock_,
+            place.segments, epoch_of(*doorbell_), place.path}),
       server_(loop_, mux_, clock_,
               {.runtime_dir_fd = place.dir.get(),
                .runtime_dir = place.path,
@@ -109,6 +109,7 @@ void Service::run() {
   store_thread.join();
   tidier_.stop();
   tidy_thread.join();
+  diffs_.stop();
   network_.stop();
   network_thread.join();
   spdlog::info("ringlogd pid {} ends", ::getpid());

@@ -65,6 +65,7 @@ class Service {
   Drain drain_;
   Writer writer_;
   Tidier tidier_;
+  DiffKeeper diffs_;
   Monitor monitor_;
   StreamMux mux_;
   Server server_;

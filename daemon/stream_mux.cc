@@ -87,6 +87,9 @@ void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
              RunSpec shown = spec;
              for (std::string& sink : shown.sinks) sink = without_credentials(sink);
              stream.board.describe(shown);
+             if (spec.work_tree.starts_with('/')) {
+               parts_.diffs.keep(spec.work_tree, (*run)->info.dir);
+             }
              if (spec.is_synced) {
                stream.is_every_write_synced.store(true, std::memory_order_relaxed);
              }

@@ -9,6 +9,7 @@
 // thread.  Replies are given by callback on the control thread, maybe before the call returns.
 
 #include "daemon/clock.h"
+#include "daemon/diff_keeper.h"
 #include "daemon/drain.h"
 #include "daemon/large_replies.h"
 #include "daemon/loop.h"
@@ -45,6 +46,7 @@ class StreamMux {
     Writer& writer;
     Network& network;
     Tidier& tidier;
+    DiffKeeper& diffs;
     LargeReplies& large;
     Monitor& monitor;
     const Clock& clock;

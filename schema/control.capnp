@@ -45,6 +45,7 @@ struct RunSpec {
   command @11 :List(Text);     # The process's command line.
   mode @12 :Text;              # online | offline
   monitorMs @13 :Int32;        # Milliseconds between samples of the machine; 0: default, -1: none.
+  workTree @14 :Text;          # Absolute path of the git work tree whose diff is kept; empty: none.
 }
 
 struct ProducerSpec {

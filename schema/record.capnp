@@ -83,6 +83,41 @@ struct Record {
     finish @9 :Finish;
     request @10 :Request;      # Answered through a mailbox slot; never stored.
     blob @11 :Blob;            # A record too large for the ring.
+    process @12 :Process;      # What surrounds the process; its first record.
+  }
+}
+
+struct Named {
+  name @0 :Text;
+  value @1 :Text;
+}
+
+struct Process {
+  # What surrounds a process that logs.  With the setting `surroundings` off only the settings.
+  # Text is UTF-8, other bytes have become "?"; secrets are left out by the process itself.
+  executable @0 :Text;         # Absolute path.
+  buildId @1 :Text;            # The linker's, in hexadecimal; empty: it has none.
+  command @2 :List(Text);      # Command line.
+  directory @3 :Text;          # Where it was at init().
+  user @4 :Text;
+  system @5 :Text;             # Kernel and its version.
+  cpus @6 :UInt32;             # That the process may use.
+  environment @7 :List(Named); # Variables of an allow list: lib/client/environment_facts.h.
+  container @8 :List(Named);   # kind, id, image, pod…, as far as they are known; empty: none.
+  git @9 :Git;
+  settings @10 :List(Setting);
+
+  struct Git {
+    # The work tree that `directory` is in; all empty: none.
+    root @0 :Text;
+    commit @1 :Text;           # Hexadecimal; empty: there is none yet.
+    branch @2 :Text;           # Empty: none is checked out.
+    remote @3 :Text;           # URL of the branch's remote, else of origin, without credentials.
+  }
+  struct Setting {
+    name @0 :Text;
+    value @1 :Text;            # Elements of a list are separated by commas.
+    origin @2 :Text;           # default, a file's path, a variable, argument, a launcher.
   }
 }
 

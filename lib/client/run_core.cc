@@ -2,6 +2,7 @@
 
 #include "client/pending_reply.h"
 #include "client/process.h"
+#include "client/process_facts.h"
 #include "client/ring_use.h"
 #include "client/runtime_dir.h"
 
@@ -52,7 +53,25 @@ Result<std::shared_ptr<RunCore>> RunCore::open(client::ResolvedSettings settings
     core->adopt(std::move(*session));
   }
   client::watch_process_events(core);
+  core->publish_process();
   return core;
+}
+
+void RunCore::publish_process() noexcept {
+  const auto open = session();
+  if (!open) return;
+  try {
+    const auto facts = client::process_facts(spec_.settings);
+    const record::Words words = record::encode_process(facts, shm::realtime_ns());
+    // The thread that opens the run may never log: its ring stays for one that does.
+    client::ThreadRing* const ring = open->take_ring();
+    if (!write_record(*open, *ring, words, 0, ring->writer.next_seq(), record_wait())) {
+      open->count_lost_record();
+    }
+    open->return_ring(ring);
+  } catch (const std::exception& e) {
+    refuse({Code::kIo, std::string("what surrounds the process: ") + e.what()});
+  }
 }
 
 std::shared_ptr<RunCore> RunCore::open_always(const client::SettingFields& arguments) {

@@ -83,6 +83,8 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
  private:
   friend class RingUse;
   void adopt(std::shared_ptr<client::Session> session);
+  // The process's first record: client/process_facts.h.
+  void publish_process() noexcept;
   std::shared_ptr<client::Session> attach_child() noexcept;
   void say(const std::string& text) const noexcept;
   std::byte* make_room(client::ThreadRing& ring, uint32_t bytes) noexcept;

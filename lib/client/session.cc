@@ -1,6 +1,7 @@
 #include "client/session.h"
 
 #include "client/launch.h"
+#include "client/process_facts.h"
 #include "shm/futex.h"
 
 #include <fcntl.h>
@@ -27,21 +28,6 @@ Session* g_last_kept = nullptr;
 
 // Between two tries to find a service again, and between two to start one.
 constexpr int64_t kRepairPauseMs = 200;
-
-// The process's command line, for people who look at the run later.
-std::vector<std::string> command_line() {
-  std::vector<std::string> words;
-  auto text = shm::read_file("/proc/self/cmdline", 64 * 1024);
-  if (!text) return words;
-  for (size_t at = 0; at < text->size();) {
-    const size_t end = std::min(text->find('\0', at), text->size());
-    words.push_back(text->substr(at, end - at));
-    // Arguments are bytes; the schema's text is UTF-8.
-    for (char& c : words.back()) c = static_cast<unsigned char>(c) < 0x80 ? c : '?';
-    at = end + 1;
-  }
-  return words;
-}
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -76,10 +62,12 @@ void describe_run(const SessionSpec& spec, schema::RunSpec::Builder out) {
   out.setDurability(static_cast<uint8_t>(s.durability));
   set_list(s.sinks, out.initSinks(static_cast<capnp::uint>(s.sinks.size())));
   out.setHost(host_name().c_str());
-  const auto command = command_line();
+  const auto command =
+      s.surroundings == Surroundings::kOff ? std::vector<std::string>() : command_line();
   set_list(command, out.initCommand(static_cast<capnp::uint>(command.size())));
   out.setMode(s.mode.c_str());
   out.setMonitorMs(s.monitor_ms);
+  out.setWorkTree(diffed_work_tree(s).c_str());
   describe_producer(spec, out.initProducer());
 }
 

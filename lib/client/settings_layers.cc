@@ -46,7 +46,8 @@ constexpr std::string_view kFields[] = {"project",
                                         "console",
                                         "strict",
                                         "sinks",
-                                        "monitor"};
+                                        "monitor",
+                                        "surroundings"};
 // Variables that are not fields of Settings but ours.
 constexpr std::string_view kOtherVariables[] = {"RINGLOG_RUNTIME_DIR", "RINGLOG_SERVICE",
                                                 "RINGLOG_IDLE_EXIT_S", "RINGLOG_FAILPOINT"};
@@ -115,6 +116,7 @@ SettingFields argument_fields(const Settings& s) {
   if (s.strict) fields["strict"] = *s.strict ? "true" : "false";
   text("sinks", lines(s.sinks));
   text("monitor", s.monitor);
+  text("surroundings", s.surroundings);
   return fields;
 }
 
@@ -308,6 +310,10 @@ const std::map<std::string, Apply>& appliers() {
                                     {{"true", true}, {"1", true}, {"false", false}, {"0", false}})},
       {"sinks", list_field(&S::sinks)},
       {"monitor", apply_monitor},
+      {"surroundings",
+       choice_field<Surroundings>(&S::surroundings, {{"on", Surroundings::kOn},
+                                                     {"no-diff", Surroundings::kNoDiff},
+                                                     {"off", Surroundings::kOff}})},
   };
   return *kAppliers;
 }
@@ -363,6 +369,8 @@ void report_unknown_variables(ResolvedSettings& settings) {
 }
 
 }  // namespace
+
+std::span<const std::string_view> setting_names() { return kFields; }
 
 Result<ResolvedSettings> resolve_settings(const SettingFields& arguments) {
   ResolvedSettings settings;

@@ -11,12 +11,16 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ringlog::client {
 
 enum class Console { kAuto, kOff, kQuiet };
+// What is kept of what surrounds a process; client/process_facts.h.
+enum class Surroundings { kOn, kNoDiff, kOff };
 
 // Every field has its final value; `dir` is absolute, `run_id` may be empty (a new run).
 struct ResolvedSettings {
@@ -40,11 +44,15 @@ struct ResolvedSettings {
   bool strict = false;
   std::vector<std::string> sinks{};
   int32_t monitor_ms = 0;  // between samples of the machine; 0: the service's default, -1: none
+  Surroundings surroundings = Surroundings::kOn;
   // Which layer set each field: default, a file's path, a variable's name, "argument", a launcher.
   std::map<std::string, std::string> origin{};
   // Things to say once: RINGLOG_ variables that nobody knows.
   std::vector<std::string> notices{};
 };
+
+// Names of all fields.
+std::span<const std::string_view> setting_names();
 
 // The fields a program set, as text; lists have one element a line.
 using SettingFields = std::map<std::string, std::string>;

@@ -1,6 +1,7 @@
 #include "formats/wandb_records.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <utility>
 
@@ -118,6 +119,27 @@ void WandbRecords::append_environment(const WandbRun& run, std::string& out) {
   for (size_t i = 1; i < run.command.size(); ++i) to.add_args(clean_utf8(run.command[i]));
   to.set_host(clean_utf8(run.host));
   to.set_writer_id(run.id);
+  const record::ProcessFacts& process = run.process;
+  if (!process.system.empty()) to.set_os(process.system);
+  to.set_root(process.directory);
+  to.set_username(process.user);
+  to.set_executable(process.executable);
+  if (!process.git.commit.empty()) {
+    to.mutable_git()->set_commit(process.git.commit);
+    to.mutable_git()->set_remote_url(process.git.remote);
+  }
+  for (const auto& [name, value] : process.container) {
+    if (name == "image") to.set_docker(value);
+  }
+  constexpr std::string_view kSlurm = "SLURM_";
+  for (const auto& [name, value] : process.environment) {
+    if (!name.starts_with(kSlurm)) continue;
+    wandb::NamedText& entry = *to.add_slurm();
+    std::string key = name.substr(kSlurm.size());
+    for (char& c : key) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    entry.set_key(std::move(key));
+    entry.set_value(value);
+  }
   append(out);
 }
 

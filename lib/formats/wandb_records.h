@@ -21,6 +21,7 @@
 
 #include "formats/step_merge.h"
 #include "formats/wandb_log.h"
+#include "record/process_facts.h"
 #include "schema/record.capnp.h"
 #include "store/model.h"
 #include "store/tree.h"
@@ -44,6 +45,7 @@ struct WandbRun {
   std::vector<std::string> command{};
   int64_t started_ns = 0;
   store::Tree config{};  // an object
+  record::ProcessFacts process{};
 };
 
 // A run id and a project as W&B allows them: what it refuses becomes "-".

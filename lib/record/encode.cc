@@ -216,6 +216,41 @@ Words encode_file(std::string_view name, std::string_view source, int64_t time_n
   });
 }
 
+Words encode_process(const ProcessFacts& facts, int64_t time_ns) {
+  const auto size = [](const auto& list) { return static_cast<capnp::uint>(list.size()); };
+  const auto set_named = [&](const NamedTexts& from, auto to) {
+    capnp::uint i = 0;
+    for (const auto& [name, value] : from) {
+      to[i].setName(as_text(name));
+      to[i++].setValue(as_text(value));
+    }
+  };
+  return encode(time_ns, [&](schema::Record::Builder record) {
+    auto out = record.initProcess();
+    out.setExecutable(as_text(facts.executable));
+    out.setBuildId(as_text(facts.build_id));
+    auto command = out.initCommand(size(facts.command));
+    for (capnp::uint i = 0; i < command.size(); ++i) command.set(i, as_text(facts.command[i]));
+    out.setDirectory(as_text(facts.directory));
+    out.setUser(as_text(facts.user));
+    out.setSystem(as_text(facts.system));
+    out.setCpus(facts.cpus);
+    set_named(facts.environment, out.initEnvironment(size(facts.environment)));
+    set_named(facts.container, out.initContainer(size(facts.container)));
+    auto git = out.initGit();
+    git.setRoot(as_text(facts.git.root));
+    git.setCommit(as_text(facts.git.commit));
+    git.setBranch(as_text(facts.git.branch));
+    git.setRemote(as_text(facts.git.remote));
+    auto settings = out.initSettings(size(facts.settings));
+    for (capnp::uint i = 0; i < settings.size(); ++i) {
+      settings[i].setName(as_text(facts.settings[i].name));
+      settings[i].setValue(as_text(facts.settings[i].value));
+      settings[i].setOrigin(as_text(facts.settings[i].origin));
+    }
+  });
+}
+
 Words encode_finish(int32_t exit_code, int64_t time_ns) {
   return encode(
       time_ns, [&](schema::Record::Builder record) { record.initFinish().setExitCode(exit_code); });

@@ -5,6 +5,7 @@
 // from any thread.
 
 #include "record/message.h"
+#include "record/process_facts.h"
 
 #include <ringlog/run.h>
 #include <ringlog/settings.h>
@@ -40,6 +41,7 @@ Words encode_alert(std::string_view title, std::string_view text, AlertLevel lev
                    int64_t time_ns);
 Words encode_console(std::string_view bytes, bool is_stderr, int64_t time_ns);
 Words encode_file(std::string_view name, std::string_view source, int64_t time_ns);
+Words encode_process(const ProcessFacts& facts, int64_t time_ns);
 Words encode_finish(int32_t exit_code, int64_t time_ns);
 Words encode_blob(uint64_t id, uint64_t size, int64_t time_ns);
 

@@ -43,6 +43,8 @@ class RecordReader {
       case schema::Record::FILE:
         add(record.getFile().getName());
         return add(record.getFile().getSource());
+      case schema::Record::PROCESS:
+        return read(record.getProcess());
       case schema::Record::FINISH:
         return add(static_cast<uint64_t>(record.getFinish().getExitCode()));
       case schema::Record::REQUEST:
@@ -56,6 +58,26 @@ class RecordReader {
   void add(uint64_t value) { sum_ = sum_ * 31 + value; }
   void add(capnp::Text::Reader text) {
     for (const char c : text) add(static_cast<uint64_t>(c));
+  }
+  void read(schema::Process::Reader process) {
+    for (auto text :
+         {process.getExecutable(), process.getBuildId(), process.getDirectory(), process.getUser(),
+          process.getSystem(), process.getGit().getRoot(), process.getGit().getCommit(),
+          process.getGit().getBranch(), process.getGit().getRemote()}) {
+      add(text);
+    }
+    for (auto word : process.getCommand()) add(word);
+    for (auto list : {process.getEnvironment(), process.getContainer()}) {
+      for (auto named : list) {
+        add(named.getName());
+        add(named.getValue());
+      }
+    }
+    for (auto setting : process.getSettings()) {
+      add(setting.getName());
+      add(setting.getValue());
+      add(setting.getOrigin());
+    }
   }
   void read(capnp::List<schema::Field>::Reader fields) {
     for (auto field : fields) {

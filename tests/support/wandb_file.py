@@ -86,6 +86,7 @@ class Run:
     stats: list[tuple[int, dict]] = dataclasses.field(default_factory=list)
     alerts: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     exit_code: int | None = None
+    environment: dict = dataclasses.field(default_factory=dict)
     order: list[int] = dataclasses.field(default_factory=list)
 
 
@@ -116,6 +117,18 @@ def _add_metric(run: Run, body: dict) -> None:
         "expanded": bool(protobuf.one(body, 10, 0))})
 
 
+def _environment(body: dict) -> dict:
+    found: dict = {name: protobuf.text(body, number) for name, number in
+                   (("os", 1), ("docker", 4), ("program", 6), ("root", 11), ("host", 12),
+                    ("username", 13), ("executable", 14))}
+    if 9 in body:
+        git = protobuf.fields(protobuf.one(body, 9))
+        found["git"] = {"remote": protobuf.text(git, 1), "commit": protobuf.text(git, 2)}
+    entries = [protobuf.fields(raw) for raw in body.get(27, [])]
+    found["slurm"] = {protobuf.text(entry, 1): protobuf.text(entry, 2) for entry in entries}
+    return found
+
+
 def _add(run: Run, kind: int, message: dict) -> None:
     body = protobuf.fields(protobuf.one(message, kind))
     match kind:
@@ -137,7 +150,9 @@ def _add(run: Run, kind: int, message: dict) -> None:
             run.alerts.append(tuple(protobuf.text(body, number) for number in (1, 2, 3)))
         case 18:
             run.exit_code = protobuf.signed(protobuf.one(body, 1, 0))
-        case 20 | 21 | 26:
+        case 26:
+            run.environment = _environment(body)
+        case 20 | 21:
             pass
         case _:
             raise ValueError(f"a record of kind {kind}")

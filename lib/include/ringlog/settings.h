@@ -47,6 +47,9 @@ struct Settings {
   std::optional<bool> strict{};                // init() throws instead of disabling the run
   std::vector<std::string> sinks{};            // URLs; RINGLOG_SINKS: separated by commas
   std::string monitor{};  // samples of the machine: off, or seconds between them; default 1
+  // What is kept of what surrounds the process (command line, git, container…): on (default) |
+  // no-diff: without the diff of the git work tree | off.
+  std::string surroundings{};
 };
 
 }  // namespace ringlog
