@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "cli/commands.h"
@@ -15,6 +16,7 @@
 #include "cli/surroundings.h"
 #include "cli/system_view.h"
 #include "cli/table.h"
+#include "client/run_core.h"
 #include "reader/access.h"
 #include "shm/posix.h"
 #include "store/row_json.h"
@@ -265,6 +267,44 @@ void ShowPage::print_settings() {
   context_.out.write(table.render(context_.style, 2));
 }
 
+// Whether a process is one of many that need no line of their own: a forked child that ended well.
+bool is_uneventful(const ProcessDescription& process) {
+  return process.worker > 0 && process.worker < client::kExecWorker &&
+         process.state == "finished" && process.dropped == 0 && process.cause.empty();
+}
+
+// Forked children of one rank's attempt that stand in one line: [first, end) of the processes.
+struct WorkerGroup {
+  std::string label;
+  uint64_t rows = 0;
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;
+};
+
+WorkerGroup group_of(std::span<const ProcessDescription> workers) {
+  const ProcessDescription& first = workers.front();
+  WorkerGroup group{fmt::format("{} w{}-{}", first.rank, first.worker, workers.back().worker), 0,
+                    first.started_ns, first.ended_ns};
+  for (const ProcessDescription& worker : workers) {
+    group.rows += worker.rows;
+    group.begin_ns = std::min(group.begin_ns, worker.started_ns);
+    group.end_ns = std::max(group.end_ns, worker.ended_ns);
+  }
+  return group;
+}
+
+// How many processes from the first on are such children with numbers next to each other.
+size_t group_size(std::span<const ProcessDescription> processes) {
+  size_t size = 0;
+  while (size < processes.size() && is_uneventful(processes[size]) &&
+         processes[size].rank == processes[0].rank &&
+         processes[size].attempt == processes[0].attempt &&
+         processes[size].worker == processes[0].worker + size) {
+    ++size;
+  }
+  return size;
+}
+
 void ShowPage::print_ranks() {
   if (story_.processes.empty()) return;
   title("ranks");
@@ -276,7 +316,21 @@ void ShowPage::print_ranks() {
                {"ROWS", kRight},
                {"DROPPED", kRight},
                {"DURATION", kRight}});
-  for (const ProcessDescription& process : story_.processes) {
+  const std::span<const ProcessDescription> all(story_.processes);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const ProcessDescription& process = all[i];
+    if (const size_t size = group_size(all.subspan(i)); size > 1 && !is_whole_) {
+      const WorkerGroup group = group_of(all.subspan(i, size));
+      table.add({{group.label},
+                 {std::to_string(process.attempt)},
+                 {""},
+                 {"finished", state_ink("finished")},
+                 {format_count(group.rows)},
+                 {"0"},
+                 {format_duration(group.end_ns - group.begin_ns)}});
+      i += size - 1;
+      continue;
+    }
     const uint64_t dropped = process.dropped;
     const int64_t end = process.ended_ns != 0 ? process.ended_ns : shm::realtime_ns();
     table.add({{process_label(process)},

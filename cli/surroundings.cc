@@ -125,7 +125,7 @@ std::vector<std::pair<std::string, std::string>> surrounding_lines(const Process
   if (!user.empty())
     user += fmt::format(", {}, {}", format_plural(facts.cpus, "CPU"), facts.system);
   return {{"program", std::move(program)},
-          {"directory", facts.directory},
+          {"started in", facts.directory},
           {"user", std::move(user)},
           {"git", git_line(facts.git)},
           {"diff", diff_line(diff_path(run_dir))},

@@ -22,8 +22,9 @@ std::string monitor_text(int32_t ms) {
   if (ms < 0) return "off";
   if (ms == 0) return "1";
   std::string text = std::to_string(ms / 1000);
-  if (ms % 1000 != 0) text += "." + std::to_string(1000 + ms % 1000).substr(1);
-  return text;
+  if (ms % 1000 == 0) return text;
+  text += "." + std::to_string(1000 + ms % 1000).substr(1);
+  return text.substr(0, text.find_last_not_of('0') + 1);
 }
 
 template <size_t kCount, typename Choice>
