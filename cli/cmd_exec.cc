@@ -72,7 +72,8 @@ ChildSpec child_spec(const ExecOptions& options, const client::ResolvedSettings&
   spec.signal_mask = mask;
   choose_terminal(options, spec);
   if (!run.ok()) return spec;
-  spec.variables = {{"RINGLOG_RUN_ID", run.id()},
+  spec.variables = {{client::kExecVariable, run.id()},
+                    {"RINGLOG_RUN_ID", run.id()},
                     {"RINGLOG_PROJECT", settings.project},
                     {"RINGLOG_DIR", settings.dir}};
   return spec;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <stdexcept>
 
@@ -22,6 +23,14 @@ namespace {
 
 // Longest wait for a service that hangs while it starts.
 constexpr milliseconds kInitTimeout{10'000};
+// A path with what could move a terminal's cursor made visible.
+std::string plain(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
+  }
+  return text;
+}
+
 // A forked child attaches in the middle of somebody's work, so it waits less.
 constexpr milliseconds kChildAttachTimeout{2'000};
 
@@ -54,6 +63,7 @@ Result<std::shared_ptr<RunCore>> RunCore::open(client::ResolvedSettings settings
   }
   client::watch_process_events(core);
   core->publish_process();
+  core->say_begin();
   return core;
 }
 
@@ -189,6 +199,7 @@ FinishReport RunCore::finish(int exit_code, nanoseconds timeout) noexcept {
     return {.attempted = rows, .stored = 0, .dropped = rows, .sent = 0};
   }
   const FinishReport report = collect_report(*open, deadline);
+  say_end(report);
   const std::lock_guard lock(mutex_);
   is_finished_ = true;
   report_ = report;
@@ -231,6 +242,41 @@ void RunCore::say(const std::string& text) const noexcept {
   // One write, so that the lines of many ranks do not mix; stderr that is closed is nobody's error.
   const std::string line = "ringlog: " + text + "\n";
   [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+bool RunCore::is_talkative() const noexcept {
+  return spec_.settings.console == client::Console::kAuto && rank_ == 0 && spec_.worker == 0 &&
+         spec_.parent_producer == 0;
+}
+
+void RunCore::say_begin() const noexcept {
+  // `ringlog exec` around this program has said it.
+  const char* const outer = std::getenv(client::kExecVariable);
+  if (!is_talkative() || (outer != nullptr && outer == id_)) return;
+  try {
+    const auto origin = spec_.settings.origin.find("dir");
+    const bool is_hidden = origin != spec_.settings.origin.end() && origin->second == "argument";
+    say("run " + id_ + " in " + plain(dir_) + "\n  watch it: ringlog tail -f " +
+        (is_hidden ? plain(dir_) : id_));
+  } catch (const std::exception&) {
+    // Without memory for a line there is none.
+  }
+}
+
+void RunCore::say_end(const FinishReport& report) const noexcept {
+  if (!is_talkative()) return;
+  try {
+    std::string text = "run " + id_ + ": " + std::to_string(report.stored) + " rows stored";
+    if (report.dropped > 0) text += ", " + std::to_string(report.dropped) + " dropped";
+    const uint64_t known = report.stored + report.dropped;
+    if (report.attempted > known) {
+      text += ", " + std::to_string(report.attempted - known) + " not yet known to be stored";
+    }
+    say(text + (spec_.settings.world_size > 1 ? " of rank 0" : "") +
+        "\n  look at it: ringlog show " + id_);
+  } catch (const std::exception&) {
+    // As above.
+  }
 }
 
 void RunCore::refuse(Error error) noexcept {

@@ -87,6 +87,11 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   void publish_process() noexcept;
   std::shared_ptr<client::Session> attach_child() noexcept;
   void say(const std::string& text) const noexcept;
+  // The lines at the begin and at the end, from the program of rank 0 unless the setting `console`
+  // is quiet or off.
+  bool is_talkative() const noexcept;
+  void say_begin() const noexcept;
+  void say_end(const FinishReport& report) const noexcept;
   std::byte* make_room(client::ThreadRing& ring, uint32_t bytes) noexcept;
   // A record that a row needs: itself, or the key set before it.  Waits for room once, as rows of
   // numbers do.
@@ -150,4 +155,6 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
 namespace ringlog::client {
 // The worker number under which `ringlog exec` attaches beside the program it runs.
 inline constexpr uint32_t kExecWorker = 65535;
+// The variable by which it tells the program the id of the run around it.
+inline constexpr const char* kExecVariable = "RINGLOG_EXEC";
 }  // namespace ringlog::client

@@ -50,7 +50,8 @@ constexpr std::string_view kFields[] = {"project",
                                         "surroundings"};
 // Variables that are not fields of Settings but ours.
 constexpr std::string_view kOtherVariables[] = {"RINGLOG_RUNTIME_DIR", "RINGLOG_SERVICE",
-                                                "RINGLOG_IDLE_EXIT_S", "RINGLOG_FAILPOINT"};
+                                                "RINGLOG_IDLE_EXIT_S", "RINGLOG_FAILPOINT",
+                                                "RINGLOG_EXEC"};
 
 bool is_list(std::string_view field) { return field == "tags" || field == "sinks"; }
 

@@ -181,7 +181,8 @@ class ExecTerminalTest(SandboxTest):
         super().setUp()
         self.terminal = Terminal()
         self.addCleanup(self.terminal.close)
-        self.environment = self.sandbox.environment | {"RINGLOG_RUN_ID": RUN}
+        self.environment = self.sandbox.environment | {"RINGLOG_RUN_ID": RUN,
+                                                       "RINGLOG_CONSOLE": "auto"}
 
     def start(self, script: str) -> subprocess.Popen:
         """Runs a shell script in the terminal."""

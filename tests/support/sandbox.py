@@ -225,6 +225,7 @@ class Sandbox:
             "RINGLOG_RUNTIME_DIR": str(self.runtime),
             "RINGLOG_DIR": str(self.root),
             "RINGLOG_IDLE_EXIT_S": "30",
+            "RINGLOG_CONSOLE": "quiet",
             "HOME": str(self.scratch),
             "LC_ALL": "C.UTF-8",
         }
