@@ -18,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import exec_cost
 import table
 
 
@@ -124,6 +125,12 @@ def one_round(folder: Path, plan: Plan, scratch: list[str], failed: set[str],
         if not found:
             failed.add(f"{name} {' '.join(map(str, arguments[:2]))}")
         figures |= found
+    if is_first:
+        try:
+            ringlog = folder.parent / "bin" / "ringlog"
+            figures |= exec_cost.measure(ringlog, *scratch, rounds=plan.rounds)
+        except (subprocess.CalledProcessError, ValueError) as error:
+            failed.add(f"exec: {error}")
     return figures
 
 

@@ -45,6 +45,8 @@ SERVICE = [
     ("idle_64.rings_mb", "  rings it has touched, MiB", None),
     ("monitor.cpu_percent", "sampling the machine each second, CPU %", 0.5),
     ("monitor_8_gpus.cpu_percent", "  with 8 GPUs of a fake driver", 0.5),
+    ("exec.overhead_percent", "exec: a million lines take longer, %", None),
+    ("exec.buffered_overhead_percent", "  printed in pieces of 8 KiB", None),
 ]
 STORING = [
     ("store_8x4.rows_per_s", "rows stored per second, 8 × 4 doubles", ("at least", 4e6)),
