@@ -224,6 +224,24 @@ TEST(EncodeRecord, FreeRowAndSummary) {
               [](auto record) { EXPECT_EQ(record.getSummary().size(), 2u); });
 }
 
+TEST(EncodeRecord, WhatSurroundsAProcessComesBack) {
+  const ProcessFacts facts{.executable = "/bin/train",
+                           .build_id = "0a1b",
+                           .command = {"train", "--lr", ""},
+                           .directory = "/work",
+                           .user = "somebody",
+                           .system = "Linux 6",
+                           .cpus = 8,
+                           .environment = {{"RANK", "1"}, {"SLURM_JOB_ID", ""}},
+                           .container = {{"kind", "docker"}},
+                           .git = {"/work", "abc", "main", "https://host/x"},
+                           .settings = {{"project", "p", "argument"}, {"tags", "", "default"}}};
+  read_record(encode_process(facts, 456),
+              [&](auto record) { EXPECT_EQ(read_process(record.getProcess()), facts); });
+  read_record(encode_process({}, 456),
+              [&](auto record) { EXPECT_EQ(read_process(record.getProcess()), ProcessFacts()); });
+}
+
 TEST(EncodeRecord, MetricAlertConsoleAndFile) {
   read_record(encode_metric("val/*", {"epoch", {"min", "last"}, true}, 456), [](auto record) {
     EXPECT_EQ(record.getMetric().getName(), "val/*");
