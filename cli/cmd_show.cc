@@ -160,6 +160,7 @@ Json document_of(const RunStory& story) {
   Json producers = Json::array();
   for (const ProcessDescription& process : story.processes) producers.push_back(json_of(process));
   json["producers"] = std::move(producers);
+  json["absent_ranks"] = absent_ranks(story.processes);
   json["system"] = system_json(story.stats);
   json["sinks"] = sinks_json(story);
   Json console = Json::array();
@@ -307,7 +308,11 @@ size_t group_size(std::span<const ProcessDescription> processes) {
 
 void ShowPage::print_ranks() {
   if (story_.processes.empty()) return;
-  title("ranks");
+  const std::vector<int32_t> absent = absent_ranks(story_.processes);
+  title(absent.empty() ? "ranks"
+                       : fmt::format("ranks (late, or on another machine: {})",
+                                     shorten(fmt::format("{}", fmt::join(absent, ", ")), 60,
+                                             context_.style.is_ascii)));
   constexpr auto kRight = Table::Align::kRight;
   Table table({{"RANK"},
                {"ATTEMPT", kRight},

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "cli/format.h"
@@ -44,6 +45,20 @@ uint64_t rank_count(const std::vector<ProcessDescription>& processes) {
     if (process.worker != client::kExecWorker) ranks.insert(process.rank);
   }
   return ranks.size();
+}
+
+std::vector<int32_t> absent_ranks(const std::vector<ProcessDescription>& processes) {
+  std::set<int32_t> present;
+  int32_t world_size = 0;
+  for (const ProcessDescription& process : processes) {
+    present.insert(process.rank);
+    world_size = std::max(world_size, process.world_size);
+  }
+  std::vector<int32_t> absent;
+  for (int32_t rank = 0; rank < world_size && absent.size() < kAbsentRanksMax; ++rank) {
+    if (!present.contains(rank)) absent.push_back(rank);
+  }
+  return absent;
 }
 
 Json json_of(const ProcessDescription& process) {

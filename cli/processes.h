@@ -5,6 +5,7 @@
 
 #include <ringlog/reader.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,6 +27,10 @@ std::vector<std::string> poison_notes(const ProcessDescription& process);
 
 // Distinct ranks that have a process of their own in the run.
 uint64_t rank_count(const std::vector<ProcessDescription>& processes);
+// Ranks below the world size that the launcher gave and that have never joined: late, or on another
+// machine.  The first kAbsentRanksMax of them.
+inline constexpr size_t kAbsentRanksMax = 1000;
+std::vector<int32_t> absent_ranks(const std::vector<ProcessDescription>& processes);
 Json json_of(const ProcessDescription& process);
 
 }  // namespace ringlog::cli
