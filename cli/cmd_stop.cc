@@ -1,4 +1,7 @@
-// stop: asks the processes of a run to stop; they see it in run.should_stop().
+// stop, checkpoint: asks the ranks of a run to stop or to save themselves, all at the same step;
+// they see it in run.should_stop() and run.should_checkpoint().
+
+#include <fmt/format.h>
 
 #include "cli/commands.h"
 #include "cli/format.h"
@@ -8,21 +11,57 @@
 namespace ringlog::cli {
 
 namespace {
-constexpr std::chrono::milliseconds kStopWait{5'000};
-}
 
-int run_stop(Context& context, const StopOptions& options) {
-  auto place = store::resolve_run(context.root, options.run);
-  if (!place) return fail(place.error());
+constexpr std::chrono::milliseconds kAgreeWait{5'000};
+
+Result<AgreedStep> agree(const Context& context, const std::string& name, bool is_stop,
+                         std::string& run_id) {
+  auto place = store::resolve_run(context.root, name);
+  if (!place) return place.take_error();
+  run_id = printable(place->run_id);
   auto service = connect_service();
   if (!service) {
-    return fail(service.take_error().in("run " + printable(place->run_id) +
-                                        ": nobody to ask; the service is not running"));
+    return service.take_error().in("run " + run_id + ": nobody to ask; the service is not running");
   }
-  if (Status s = ask_stop(**service, place->run_id, kStopWait); !s) {
-    return fail(s.take_error().in("stop"));
+  return ask_agree(**service, place->run_id, is_stop, kAgreeWait);
+}
+
+void warn_of_late(const AgreedStep& agreed) {
+  if (agreed.late == 0) return;
+  say(fmt::format("warning: {} past step {} before the others could agree on it",
+                  agreed.late == 1 ? "1 rank was" : fmt::format("{} ranks were", agreed.late),
+                  agreed.step));
+}
+
+}  // namespace
+
+int run_stop(Context& context, const StopOptions& options) {
+  std::string run_id;
+  auto agreed = agree(context, options.run, true, run_id);
+  if (!agreed) return fail(agreed.take_error().in("stop"));
+  std::string line = "asked run " + run_id + " to stop";
+  if (agreed->asking > 0) line += fmt::format(", its ranks at step {}", agreed->step);
+  context.out.write(line + "\n");
+  warn_of_late(*agreed);
+  return kExitOk;
+}
+
+int run_checkpoint(Context& context, const StopOptions& options) {
+  std::string run_id;
+  auto agreed = agree(context, options.run, false, run_id);
+  if (!agreed) return fail(agreed.take_error().in("checkpoint"));
+  if (agreed->asking == 0) {
+    return fail(Error{Code::kNotFound,
+                      "checkpoint: no rank of run " + run_id +
+                          " has asked for it so far: the program calls should_checkpoint(step)"});
   }
-  context.out.write("asked run " + printable(place->run_id) + " to stop\n");
+  context.out.write(
+      fmt::format("asked run {} for a checkpoint at step {}\n", run_id, agreed->step));
+  if (agreed->asking < agreed->ranks) {
+    say(fmt::format("warning: only {} of {} ranks have asked for it so far", agreed->asking,
+                    agreed->ranks));
+  }
+  warn_of_late(*agreed);
   return kExitOk;
 }
 

@@ -91,5 +91,6 @@ struct StopOptions {
   std::string run;
 };
 int run_stop(Context& context, const StopOptions& options);
+int run_checkpoint(Context& context, const StopOptions& options);
 
 }  // namespace ringlog::cli

@@ -39,6 +39,7 @@ struct CommandLine {
   ExecOptions exec;
   RmOptions rm;
   StopOptions stop;
+  StopOptions checkpoint;
   std::function<int(Context&)> chosen;
 };
 
@@ -156,6 +157,11 @@ void add_actions(CLI::App& app, CommandLine& line) {
   CLI::App* stop = add_command(app, line, "stop", "ask the processes of a run to stop",
                                [&line](Context& context) { return run_stop(context, line.stop); });
   add_run(stop, line.stop.run);
+
+  CLI::App* checkpoint =
+      add_command(app, line, "checkpoint", "ask all ranks of a run to save themselves at one step",
+                  [&line](Context& context) { return run_checkpoint(context, line.checkpoint); });
+  add_run(checkpoint, line.checkpoint.run);
 
   CLI::App* rm = add_command(app, line, "rm", "delete a run",
                              [&line](Context& context) { return run_rm(context, line.rm); });

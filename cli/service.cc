@@ -61,11 +61,26 @@ Result<ServiceStatus> ask_status(ControlClient& service, std::chrono::millisecon
   return status;
 }
 
-Status ask_stop(ControlClient& service, const std::string& run_id,
-                std::chrono::milliseconds timeout) {
+Result<AgreedStep> ask_agree(ControlClient& service, const std::string& run_id, bool is_stop,
+                             std::chrono::milliseconds timeout) {
   capnp::MallocMessageBuilder message;
-  message.initRoot<schema::ControlRequest>().setStop(run_id);
-  return expect_ok(service.call(message, {}, timeout));
+  auto agree = message.initRoot<schema::ControlRequest>().initAgree();
+  agree.setRunId(run_id);
+  agree.setWish(is_stop ? schema::Agree::Wish::STOP : schema::Agree::Wish::CHECKPOINT);
+  auto answer = service.call(message, {}, timeout);
+  if (!answer) return answer.take_error();
+  AgreedStep step;
+  bool is_agreed = false;
+  Status read = record::try_read([&] {
+    const auto reply = answer->reply();
+    is_agreed = reply.isAgreed();
+    if (!is_agreed) return;
+    const auto from = reply.getAgreed();
+    step = {from.getStep(), from.getRanks(), from.getAsking(), from.getLate()};
+  });
+  if (!read) return read.take_error();
+  if (!is_agreed) return wrong_answer();
+  return step;
 }
 
 Status ask_teardown(ControlClient& service, std::chrono::milliseconds timeout) {

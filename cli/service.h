@@ -42,8 +42,16 @@ Result<std::unique_ptr<client::ControlClient>> connect_service();
 
 // Errors of all below as ControlClient::call(), and kCorrupt for an answer to something else.
 Result<ServiceStatus> ask_status(client::ControlClient& service, std::chrono::milliseconds timeout);
-Status ask_stop(client::ControlClient& service, const std::string& run_id,
-                std::chrono::milliseconds timeout);
+// What the ranks of a run agreed on.
+struct AgreedStep {
+  uint64_t step = 0;
+  uint32_t ranks = 0;
+  uint32_t asking = 0;  // of these, that ask once a step
+  uint32_t late = 0;    // of these, that were past it
+};
+// Gives all ranks of the run one step at which they stop, or checkpoint.
+Result<AgreedStep> ask_agree(client::ControlClient& service, const std::string& run_id,
+                             bool is_stop, std::chrono::milliseconds timeout);
 // Asks the service to drain, store and end; answered when everything is stored.
 Status ask_teardown(client::ControlClient& service, std::chrono::milliseconds timeout);
 

@@ -231,6 +231,9 @@ void Intake::poison(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t p
   port->segment->service().poisoned_rings.fetch_or(1U << ring, std::memory_order_relaxed);
   spdlog::error("run {}: producer {} (pid {}) ring {} is not read any more: {}", info_.run_id,
                 port->producer, port->state.pid, ring, why.message);
+  port->tell("run " + info_.run_id +
+             ": a ring of this process is not read any more, its rows are " +
+             "lost: " + why.message);
   events_.poisoned(port, ring, position);
 }
 

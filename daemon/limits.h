@@ -42,6 +42,9 @@ inline constexpr int64_t kWriteRetryMs = 1000;
 // A client waits this long for its first record to be stored before it is told that the disk fails.
 inline constexpr int64_t kAttachStoredWaitMs = 1000;
 
+// Time in which the pace of the ranks is taken before a step is agreed on.
+inline constexpr int64_t kAgreeSampleMs = 100;
+
 // Columns of all key sets of one run: keeps a program that invents keys from eating the service.
 inline constexpr size_t kColumnsPerRunMax = size_t{4} << 20;
 // Metrics of one run that its live summary follows: what a page of shm::kLiveTextMax bytes holds.

@@ -80,6 +80,7 @@ void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host
   shm::ServiceWords& words = (*port)->segment->service();
   words.epoch.store(parts_.epoch, std::memory_order_relaxed);
   words.stop_requested.store(board.is_stop_requested() ? 1 : 0, std::memory_order_relaxed);
+  if (state->worker == 0) join_agreement(rank_ports(run), **port);
   attached->run_id = run.info.run_id;
   attached->dir = run.info.dir;
   attached->name = board.meta().name;
@@ -359,6 +360,7 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
   shm::ServiceWords& words = (*port)->segment->service();
   words.epoch.store(parts_.epoch, std::memory_order_relaxed);
   if (words.stop_requested.load(std::memory_order_relaxed) != 0) board.request_stop();
+  if (state.worker == 0) join_agreement(rank_ports(run), **port);
   fail_consumed_requests(*(*port)->segment, (*port)->state.rings);
   spdlog::info("run {}: goes on with segment {} of pid {}", run.info.run_id, (*port)->uuid,
                state.pid);

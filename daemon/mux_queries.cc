@@ -134,12 +134,56 @@ void StreamMux::request_stop(const std::string& run_id, const Reply<Done>& reply
     if (run == nullptr) {
       return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
     }
-    run->stream->board.request_stop();
-    for (const auto& [producer, member] : run->members) {
-      if (!member.port) continue;
-      member.port->segment->service().stop_requested.store(1, std::memory_order_relaxed);
-    }
+    stop_members(*run);
     reply(Done{});
+  });
+}
+
+void StreamMux::stop_members(Run& run) {
+  run.stream->board.request_stop();
+  for (const auto& [producer, member] : run.members) {
+    if (!member.port) continue;
+    member.port->segment->service().stop_requested.store(1, std::memory_order_relaxed);
+    member.port->tell("somebody asked run " + run.info.run_id + " to stop");
+  }
+}
+
+// The ranks' own processes that are there: forked workers do not train.
+Ports StreamMux::rank_ports(const Run& run) {
+  Ports ports;
+  for (const auto& [producer, member] : run.members) {
+    if (!member.port || member.is_dead) continue;
+    if (member.port->segment->header().worker == 0) ports.push_back(member.port);
+  }
+  return ports;
+}
+
+void StreamMux::agree(const std::string& run_id, Wish wish, const Reply<Agreed>& reply) {
+  with_known_run(run_id, [this, run_id, wish, reply](Run* run) {
+    if (run == nullptr) {
+      return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+    }
+    const Ports ports = rank_ports(*run);
+    // By now: whoever only looks at should_stop() need not wait.
+    if (wish == Wish::kStop) stop_members(*run);
+    parts_.loop.after(kAgreeSampleMs, [this, dir = run->info.dir, wish, reply, ports,
+                                       before = told_steps(ports)] {
+      const auto found = runs_.find(dir);
+      if (found == runs_.end() || found->second->state != State::kOpen) {
+        return reply(Error{Code::kNotFound, "the run in " + dir + " was closed meanwhile"});
+      }
+      // Who came meanwhile takes part; the pace is that of those who were there.
+      Ports all = ports;
+      for (const auto& port : rank_ports(*found->second)) {
+        if (std::find(all.begin(), all.end(), port) == all.end()) all.push_back(port);
+      }
+      uint64_t step_min = 0;
+      for (const auto& port : all) {
+        const auto state = found->second->stream->board.producer(port->producer);
+        if (state) step_min = std::max(step_min, state->next_step);
+      }
+      reply(service::agree(all, before, step_min, wish));
+    });
   });
 }
 

@@ -1,5 +1,7 @@
 #include "daemon/port.h"
 
+#include "shm/notice.h"
+
 #include <algorithm>
 
 namespace ringlog::service {
@@ -33,6 +35,11 @@ Port::Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
   }
   stored_rows = ledger_of(*this).stored;
   synced_rows.store(stored_rows, std::memory_order_relaxed);
+}
+
+void Port::tell(const std::string& text) {
+  const std::lock_guard lock(notice_mutex);
+  shm::write_notice(segment->service().notice, text);
 }
 
 Result<std::shared_ptr<Port>> open_port(shm::Fd fd, const std::string& path,

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,9 @@ struct Port {
   // Continues each ring where `state` says.
   Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
        store::ProducerState stored);
+
+  // Says something to whoever runs the program; any thread.
+  void tell(const std::string& text);
 
   // Constant.
   const std::unique_ptr<shm::ServiceSegment> segment;
@@ -58,6 +62,9 @@ struct Port {
 
   // Store thread.
   uint64_t stored_rows = 0;
+
+  // Held while a notice is written.
+  std::mutex notice_mutex;
 
   // Set by the store thread, read by all: rows of this process, as in ServiceWords.
   std::atomic<uint64_t> synced_rows{0};

@@ -70,6 +70,10 @@ Result<store::ProducerState> RunBoard::join(const ProducerSpec& spec, const Peer
   } else {
     choose(spec, state);
   }
+  // Who asked for a stop asked those who were there; a run that is opened again goes on.
+  const bool was_ended = std::none_of(entries_.begin(), entries_.end(),
+                                      [&](const auto& item) { return is_live(item.second); });
+  if (was_ended && !entries_.empty()) is_stop_requested_ = false;
   state.producer = entries_.empty() ? 1 : entries_.rbegin()->first + 1;
   state.pid = peer.pid;
   state.pid_start = peer.pid_start;

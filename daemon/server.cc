@@ -90,6 +90,7 @@ struct Server::Impl {
                                     std::vector<shm::Fd> fds);
   static OutgoingPtr refusal(const Connection& connection, uint32_t version);
   kj::Promise<OutgoingPtr> query(schema::Query::Reader request);
+  kj::Promise<OutgoingPtr> agree(schema::Agree::Reader request);
   kj::Promise<OutgoingPtr> act(Connection& connection, schema::ControlRequest::Reader request,
                                std::vector<shm::Fd> fds);
   kj::Promise<OutgoingPtr> attached(Connection& connection,
@@ -299,6 +300,8 @@ kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
       return status();
     case schema::ControlRequest::QUERY:
       return query(request.getQuery());
+    case schema::ControlRequest::AGREE:
+      return agree(request.getAgree());
     default:
       return act(connection, request, std::move(fds));
   }
@@ -310,6 +313,22 @@ kj::Promise<OutgoingPtr> Server::Impl::query(schema::Query::Reader request) {
         write_runs(runs, out.reply().initQuery(static_cast<capnp::uint>(runs.size())));
       });
   mux.query(request.getRunId().cStr(), request.getBarrier(), reply);
+  return kj::mv(promise);
+}
+
+kj::Promise<OutgoingPtr> Server::Impl::agree(schema::Agree::Reader request) {
+  auto [reply, promise] = reply_with<Agreed>(loop, [](Outgoing& out, Agreed& agreed) {
+    auto to = out.reply().initAgreed();
+    to.setStep(agreed.step);
+    to.setRanks(agreed.ranks);
+    to.setAsking(agreed.asking);
+    to.setLate(agreed.late);
+  });
+  if (request.getWish() > schema::Agree::Wish::CHECKPOINT) {
+    reply(Error{Code::kInvalidArgument, "agree: neither stop nor checkpoint"});
+  } else {
+    mux.agree(request.getRunId().cStr(), static_cast<Wish>(request.getWish()), reply);
+  }
   return kj::mv(promise);
 }
 

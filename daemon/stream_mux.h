@@ -8,6 +8,7 @@
 // Belongs to the control thread; nothing here blocks: what touches a disk is done by the store
 // thread.  Replies are given by callback on the control thread, maybe before the call returns.
 
+#include "daemon/agreement.h"
 #include "daemon/clock.h"
 #include "daemon/diff_keeper.h"
 #include "daemon/drain.h"
@@ -77,6 +78,8 @@ class StreamMux {
                                   const Peer& peer);
   void finish(const std::string& uuid, int32_t exit_code, Reply<Done> reply);
   void request_stop(const std::string& run_id, const Reply<Done>& reply);
+  // Gives all ranks one step at which they stop or checkpoint; replies in kAgreeSampleMs.
+  void agree(const std::string& run_id, Wish wish, const Reply<Agreed>& reply);
   // Empty: all.
   void query(const std::string& run_id, bool barrier, Reply<std::vector<RunStatus>> reply);
   // Ends every producer as killed; replies when all is stored and synced.
@@ -157,6 +160,8 @@ class StreamMux {
   void when_settled(Run& run, std::function<void()> done);
 
   // mux_queries.cc
+  static Ports rank_ports(const Run& run);
+  static void stop_members(Run& run);
   void store_blob(const std::shared_ptr<Stream>& stream, store::BlobId id, uint64_t size,
                   const std::shared_ptr<shm::Fd>& file, const Reply<Done>& reply);
   void query_open(const std::vector<std::string>& dirs, bool with_barrier,

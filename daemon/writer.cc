@@ -72,6 +72,9 @@ bool Writer::write(Pending& pending) {
     spdlog::info("run {}: the store can be written again", stream.info.run_id);
     writes.failures = 0;
     stream.board.set_store_error("");
+    for (const Progress& progress : pending.batch->progress) {
+      progress.port->tell("run " + stream.info.run_id + ": the store can be written again");
+    }
   }
   finish(pending, is_synced);
   return true;
@@ -82,6 +85,11 @@ void Writer::fail(Pending& pending, const Error& why) {
   if (stream.writes.failures++ == 0) {
     spdlog::error("run {}: the store cannot be written, trying again every second: {}",
                   stream.info.run_id, why.message);
+    for (const Progress& progress : pending.batch->progress) {
+      progress.port->tell(
+          "run " + stream.info.run_id +
+          ": rows wait in shared memory, the store cannot be written: " + why.message);
+    }
   }
   stream.board.set_store_error(why.message);
   pending.next_try_ms = clock_.monotonic_ms() + kWriteRetryMs;

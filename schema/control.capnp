@@ -26,6 +26,7 @@ struct ControlRequest {
     status @9 :Void;           # Replies `status`.
     query @10 :Query;          # About one run; replies `query`.
     stop @11 :Text;            # Ask a run to stop: run id.  Sets the stop word in its segments.
+    agree @12 :Agree;          # All ranks stop or checkpoint at one step; replies `agreed`.
   }
 }
 
@@ -87,6 +88,19 @@ struct Detach {
   exitCode @0 :Int32;
 }
 
+struct Agree {
+  runId @0 :Text;
+  wish @1 :Wish;
+  enum Wish { stop @0; checkpoint @1; }
+}
+
+struct Agreed {
+  step @0 :UInt64;             # At which all ranks will see it.
+  ranks @1 :UInt32;            # That take part in the run now.
+  asking @2 :UInt32;           # Of these, that ask once a step.
+  late @3 :UInt32;             # Of these, that were past the step before they could see it.
+}
+
 struct Query {
   runId @0 :Text;              # Id or empty for all.
   barrier @1 :Bool;            # Reply only after all that is committed now is stored.
@@ -100,6 +114,7 @@ struct ControlReply {
     attached @3 :Attached;
     status @4 :Status;
     query @5 :List(RunStatus);
+    agreed @6 :Agreed;
   }
 }
 

@@ -131,11 +131,20 @@ void Run::define_metric(std::string_view name, const MetricOptions& options) noe
   core_->publish(record::encode_metric(name, options, shm::realtime_ns()));
 }
 
-void Run::alert(std::string_view title, std::string_view text, AlertLevel level) noexcept {
+void Run::alert(std::string_view title, std::string_view text, AlertLevel level,
+                std::chrono::nanoseconds min_interval) noexcept {
   if (!record::is_utf8(title) || !record::is_utf8(text)) {
     return core_->refuse({Code::kInvalidArgument, "alert: title or text is not UTF-8"});
   }
-  core_->publish(record::encode_alert(title, text, level, shm::realtime_ns()));
+  try {
+    const auto held = core_->alert_limits().take(title, min_interval, shm::monotonic_ns());
+    if (!held) return;
+    std::string whole(text);
+    if (*held > 0) whole += " (and " + std::to_string(*held) + " more since the last one)";
+    core_->publish(record::encode_alert(title, whole, level, shm::realtime_ns()));
+  } catch (const std::exception& e) {
+    core_->refuse({Code::kIo, std::string("alert: ") + e.what()});
+  }
 }
 
 void Run::console(std::string_view bytes, bool is_stderr) noexcept {
@@ -180,6 +189,9 @@ Handle<FinishReport> Run::deliver_finish(int exit_code) {
 }
 
 bool Run::should_stop() const noexcept { return core_->should_stop(); }
+bool Run::should_stop(uint64_t step) noexcept { return core_->should_stop(step); }
+bool Run::should_checkpoint(uint64_t step) noexcept { return core_->should_checkpoint(step); }
+SyncStatus Run::sync_status() const noexcept { return core_->sync_status(); }
 
 FinishReport Run::finish(int exit_code, std::chrono::nanoseconds timeout) {
   return core_->finish(exit_code, timeout);

@@ -117,6 +117,7 @@ RunCore::~RunCore() {
 void RunCore::adopt(std::shared_ptr<Session> session) {
   session_ = std::move(session);
   service_words_.store(&session_->service_words(), std::memory_order_relaxed);
+  producer_words_.store(&session_->producer_words(), std::memory_order_relaxed);
   session_id_.store(session_->id(), std::memory_order_relaxed);
 }
 
@@ -237,6 +238,62 @@ bool RunCore::should_stop() const noexcept {
   return words != nullptr && words->stop_requested.load(std::memory_order_relaxed) != 0;
 }
 
+// Says where this rank is before it looks what was agreed on, so that either the service sees the
+// step or this look sees the agreement.
+const shm::ServiceWords* RunCore::tell_step(uint64_t step) noexcept {
+  shm::ProducerWords* const mine = producer_words_.load(std::memory_order_relaxed);
+  // ORDER agree: seq_cst, with the service's store of the agreed step and its second look here.
+  if (mine != nullptr) mine->step.store(step + 1, std::memory_order_seq_cst);
+  return service_words_.load(std::memory_order_relaxed);
+}
+
+bool RunCore::should_stop(uint64_t step) noexcept {
+  const shm::ServiceWords* words = tell_step(step);
+  if (words == nullptr) return false;
+  // ORDER agree: after the step was told.
+  const uint64_t agreed = words->stop_step.load(std::memory_order_seq_cst);
+  return agreed != 0 && step + 1 >= agreed;
+}
+
+bool RunCore::should_checkpoint(uint64_t step) noexcept {
+  const shm::ServiceWords* words = tell_step(step);
+  if (words == nullptr) return false;
+  // ORDER agree: after the step was told.
+  const uint64_t agreed = words->checkpoint_step.load(std::memory_order_seq_cst);
+  if (agreed == 0 || step + 1 < agreed) return false;
+  if (done_checkpoint_.load(std::memory_order_relaxed) == agreed) return false;
+  // Of threads that ask at the same time one is told.
+  return done_checkpoint_.exchange(agreed, std::memory_order_relaxed) != agreed;
+}
+
+SyncStatus RunCore::sync_status() const noexcept {
+  SyncStatus status;
+  const std::shared_ptr<Session> open = [this] {
+    const std::lock_guard lock(mutex_);
+    return session_;
+  }();
+  if (!open) return status;
+  const shm::ServiceWords& words = open->service_words();
+  // The later levels first, so that none is ahead of an earlier one.
+  status.sent = words.sent_rows.load(std::memory_order_relaxed);
+  status.synced = words.synced_rows.load(std::memory_order_relaxed);
+  status.stored = words.stored_rows.load(std::memory_order_relaxed);
+  status.dropped = open->dropped_rows();
+  status.attempted = open->attempted_rows();
+  const uint32_t network = words.network_state.load(std::memory_order_relaxed);
+  status.network = static_cast<NetworkState>(network <= 3 ? network : 0);
+  return status;
+}
+
+void RunCore::look_at_service(Session& session) noexcept {
+  session.check_service();
+  try {
+    if (const auto notice = session.take_notice()) say(*notice);
+  } catch (const std::exception&) {
+    // No memory for a sentence: it is lost, the row is not.
+  }
+}
+
 void RunCore::say(const std::string& text) const noexcept {
   if (spec_.settings.console == client::Console::kOff) return;
   // One write, so that the lines of many ranks do not mix; stderr that is closed is nobody's error.
@@ -318,6 +375,7 @@ void RunCore::after_fork(bool is_child) noexcept {
     // the child keeps the parent's session for ever, untouched.
     Session::keep_for_ever(std::move(session_));
     service_words_.store(nullptr, std::memory_order_relaxed);
+    producer_words_.store(nullptr, std::memory_order_relaxed);
     session_id_.store(0, std::memory_order_relaxed);
   }
   mutex_.unlock();

@@ -4,6 +4,7 @@
 // Shared by the Run, its Rows and its handles.  Thread safe; see each member.  After fork() the
 // child finds itself without a session and opens one of its own on the first log().
 
+#include "client/alert_limits.h"
 #include "client/session.h"
 #include "record/encode.h"
 
@@ -56,6 +57,10 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   Result<std::unique_ptr<PendingReply>> start_finish(int exit_code) noexcept;
 
   bool should_stop() const noexcept;
+  // At the step that all ranks agreed on; both tell the service where this rank is.
+  bool should_stop(uint64_t step) noexcept;
+  bool should_checkpoint(uint64_t step) noexcept;
+  SyncStatus sync_status() const noexcept;
   // The id of the open session; 0: none.  Relaxed: RingUse explains the protocol.
   uint64_t session_id() const { return session_id_.load(std::memory_order_relaxed); }
   std::shared_ptr<client::Session> session() const;
@@ -65,6 +70,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // Keeps `error` for Run::error() and says it on stderr the first time.
   void refuse(Error error) noexcept;
   Error error() const;
+  client::AlertLimits& alert_limits() { return alert_limits_; }
   size_t next_row_ordinal() { return row_count_.fetch_add(1, std::memory_order_relaxed); }
 
   const std::string& id() const { return id_; }
@@ -92,6 +98,9 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   bool is_talkative() const noexcept;
   void say_begin() const noexcept;
   void say_end(const FinishReport& report) const noexcept;
+  // A few times a second while rows come: whether the service lives, and what it has to say.
+  void look_at_service(client::Session& session) noexcept;
+  const shm::ServiceWords* tell_step(uint64_t step) noexcept;
   std::byte* make_room(client::ThreadRing& ring, uint32_t bytes) noexcept;
   // A record that a row needs: itself, or the key set before it.  Waits for room once, as rows of
   // numbers do.
@@ -132,7 +141,10 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
 
   std::atomic<uint64_t> session_id_{0};
   std::atomic<const shm::ServiceWords*> service_words_{nullptr};
+  std::atomic<shm::ProducerWords*> producer_words_{nullptr};
+  std::atomic<uint64_t> done_checkpoint_{0};  // the agreed step that was answered with true
   std::atomic<size_t> row_count_{0};
+  client::AlertLimits alert_limits_;
   std::atomic<int64_t> exit_status_{INT64_MIN};  // INT64_MIN: the process has not ended
   std::atomic<uint64_t> unlogged_rows_{0};
   alignas(64) std::atomic<uint64_t> next_step_{0};

@@ -89,7 +89,7 @@ std::byte* RunCore::make_room(ThreadRing& ring, uint32_t bytes) noexcept {
   if (ring.is_stalled) {
     std::byte* const at = ring.writer.try_reserve(bytes);
     ring.is_stalled = at == nullptr;
-    if (ring.is_stalled) open->check_service();
+    if (ring.is_stalled) look_at_service(*open);
     return at;
   }
   std::byte* const at = open->reserve_or_wait(ring, bytes, row_wait_);
@@ -106,7 +106,7 @@ void RunCore::put_row(ThreadRing& ring, const RowTemplate& shape, uint64_t step,
   ring.writer.commit(shape.bytes);
   if (const int64_t now_ms = time_ns / 1'000'000; now_ms >= ring.next_check_ms) {
     ring.next_check_ms = now_ms + kCheckEveryMs;
-    if (const auto open = session()) open->check_service();
+    if (const auto open = session()) look_at_service(*open);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "client/launch.h"
 #include "client/process_facts.h"
 #include "shm/futex.h"
+#include "shm/notice.h"
 
 #include <fcntl.h>
 #include <linux/membarrier.h>
@@ -360,6 +361,13 @@ void Session::keep_for_ever(std::shared_ptr<Session> session) noexcept {
   Session& kept = *session;
   kept.kept_before_ = std::exchange(g_last_kept, &kept);
   kept.itself_ = std::move(session);
+}
+
+std::optional<std::string> Session::take_notice() {
+  // Never waits: log() may be in a signal handler that came into the middle of this.
+  const std::unique_lock lock(notice_mutex_, std::try_to_lock);
+  if (!lock) return std::nullopt;
+  return shm::read_notice(segment_->service().notice, seen_notice_);
 }
 
 }  // namespace ringlog::client

@@ -78,7 +78,10 @@ class Session : public std::enable_shared_from_this<Session> {
   uint32_t producer_id() const { return segment_->header().producer_id; }
   uint64_t next_step() const { return next_step_; }
   const shm::ServiceWords& service_words() const { return segment_->service(); }
+  shm::ProducerWords& producer_words() { return segment_->producer(); }
   uint64_t id() const { return id_; }
+  // What the service has to say and has not said yet; any thread.
+  std::optional<std::string> take_notice();
 
   // A ring for the calling thread: its own, a returned one, or the shared one.
   ThreadRing* take_ring();
@@ -171,6 +174,9 @@ class Session : public std::enable_shared_from_this<Session> {
   int64_t next_repair_ms_ = 0;              // guarded by control_mutex_
   int64_t next_launch_ms_ = 0;              // guarded by control_mutex_
   uint64_t next_blob_id_ = 1;               // guarded by control_mutex_
+
+  std::mutex notice_mutex_;
+  uint32_t seen_notice_ = 0;  // guarded by notice_mutex_
 
   std::shared_ptr<Session> itself_;  // set by keep_for_ever()
   Session* kept_before_ = nullptr;   // the next of the list of those kept

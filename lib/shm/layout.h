@@ -4,9 +4,10 @@
 // One file per (run, attached process), created by the service, mapped by both sides:
 //
 //   page 0   SegmentHeader       constant     who, which run, and the offset of everything below
-//   page 1   ServiceWords        by service   epoch, stop request, stored / synced / sent rows
+//   page 1   ServiceWords        by service   epoch, stop request, stored / synced / sent rows, the
+//                                             steps agreed on, what the service has to say
 //   page 2   RingConsumer[32]    by service   head and room word of each ring
-//   page 3   ProducerWords       by process   how it ended
+//   page 3   ProducerWords       by process   how it ended, the step it is at
 //   page 4   RingProducer[32]    by process   tail and loss counters of each ring
 //   page 5+  Slot[64]            by both      mailbox (mailbox.h)
 //   data     ring bytes          by process   per ring: capacity (2^n), then slack of one largest
@@ -39,7 +40,7 @@ static_assert(std::atomic<uint32_t>::is_always_lock_free);
 inline constexpr uint64_t kSegmentMagic = 0x01676f6c676e6972;
 // Other majors are refused.  A higher minor only adds what an older reader may ignore.
 inline constexpr uint16_t kLayoutMajor = 1;
-inline constexpr uint16_t kLayoutMinor = 1;
+inline constexpr uint16_t kLayoutMinor = 2;
 
 struct RingGeometry {
   uint64_t data_offset;  // from the start of the file, page aligned
@@ -88,6 +89,14 @@ static_assert(offsetof(SegmentHeader, uuid) == 104);
 static_assert(offsetof(SegmentHeader, rings) == 2504);
 static_assert(sizeof(SegmentHeader) <= kPageSize);
 
+// What the service has to say to whoever runs the program: one sentence, the newest.
+struct NoticeWords {
+  std::atomic<uint32_t> serial;  // ORDER notice: odd while the text is being written; 0: none yet
+  std::atomic<uint32_t> size;    // bytes of UTF-8
+  std::array<std::atomic<uint64_t>, 63> text;
+};
+static_assert(sizeof(NoticeWords) == 512);
+
 // Written by the service, read by the process; all accesses relaxed unless named.
 struct ServiceWords {
   std::atomic<uint32_t> epoch;           // of the service that serves this segment now
@@ -97,16 +106,26 @@ struct ServiceWords {
   std::atomic<uint64_t> sent_rows;
   std::atomic<uint32_t> poisoned_rings;  // bit per ring that is no longer read
   std::atomic<uint32_t> network_state;   // 0 unknown, 1 good, 2 retrying, 3 refused
+  // Since layout 1.2; zeros before.  A step counts from 1 here, 0: nothing was asked for.
+  std::atomic<uint64_t> stop_step;        // ORDER agree: all ranks stop at this step
+  std::atomic<uint64_t> checkpoint_step;  // ORDER agree: all ranks save themselves at this step
+  std::atomic<uint64_t> reserved;
+  NoticeWords notice;
 };
-static_assert(sizeof(ServiceWords) == 40);
+static_assert(offsetof(ServiceWords, stop_step) == 40);
+static_assert(offsetof(ServiceWords, notice) == 64);
+static_assert(sizeof(ServiceWords) == 576);
 
 // Written by the process, read by the service.
 struct ProducerWords {
   std::atomic<uint32_t> exit_state;  // ORDER exit: 0 running, 1 exit_code is valid
   std::atomic<int32_t> exit_code;
   std::atomic<uint64_t> lost_records;  // records that are not rows and could not be written
+  // Since layout 1.2.  ORDER agree: the step, counted from 1, with which the process last asked
+  // whether to stop or to checkpoint; 0: it never did.
+  std::atomic<uint64_t> step;
 };
-static_assert(sizeof(ProducerWords) == 16);
+static_assert(sizeof(ProducerWords) == 24);
 
 // One ring, consumer's side.
 struct alignas(kLineSize) RingConsumer {

@@ -117,6 +117,13 @@ class DataTest(SandboxTest):
         script.finish()
         self.assertEqual(self.shown()["state"], "stopped")
 
+    def test_sync_status(self) -> None:
+        """Attempted, stored, synced, sent and the network: words that the program reads."""
+        script = self.script()
+        script.do("log loss=f:1")
+        until(lambda: script.ask("status") == "1 1 1 0 0", "stored and synced; there is no sink")
+        script.finish()
+
     def test_history(self) -> None:
         """Typed values: integers exact to 64 bits, floats to the bit, text, lists, nested keys."""
         script = self.script()
@@ -310,6 +317,19 @@ class DataTest(SandboxTest):
         script.finish()
         saved = self.sandbox.root / PROJECT / RUN / "files" / "model.bin"
         self.assertEqual(saved.read_bytes(), b"weights")
+
+    def test_alerts(self) -> None:
+        """One of a title in 60 s: a loop that alerts does not drown anybody."""
+        script = self.script()
+        for _ in range(100):
+            script.do("alert diverged NaN 2")
+        script.do("alert other text 0")
+        script.finish()
+        folder = self.sandbox.scratch / "wandb"
+        self.sandbox.ringlog("export", RUN, "--format", "wandb", "-o", folder)
+        exported, = folder.glob("offline-run-*")
+        self.assertEqual(wandb_file.read_run(exported).alerts,
+                         [("diverged", "NaN", "ERROR"), ("other", "text", "INFO")])
 
     def test_finish(self) -> None:
         """finish(code), exit(code) with the run in a global: each is known, rank by rank."""

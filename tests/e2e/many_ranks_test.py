@@ -6,6 +6,7 @@ import unittest
 
 import rows
 from sandbox import RUN, SandboxTest
+from script import Script
 
 RANKS = 64
 ROWS = 10_000
@@ -43,6 +44,20 @@ class ManyRanksTest(SandboxTest):
             if number % 101 == 0:
                 self.assertTrue(rows.is_right(json.loads(line)), line)
         self.assertEqual([run["id"] for run in self.sandbox.json("ls")], [RUN])
+
+    def test_hundreds_of_children_of_one_rank(self) -> None:
+        """Like the workers of data loaders, epoch after epoch: each is a worker of its rank, each
+        row is there once."""
+        script = Script(self.sandbox)
+        threads = self.sandbox.service_threads()
+        for _ in range(3):
+            script.do("forks 100 loss=f:1", "100")
+        self.assertEqual(self.sandbox.service_threads(), threads)
+        script.finish()
+        rows = self.sandbox.rows()
+        self.assertEqual({row["_rank"] for row in rows}, {0})
+        self.assertEqual(sorted(row["_worker"] for row in rows), list(range(1, 301)))
+        self.assertTrue(self.sandbox.verify()["ok"])
 
     def test_the_service_needs_no_thread_for_a_rank(self) -> None:
         """As many threads with 64 ranks as with one."""

@@ -1,10 +1,15 @@
 // A program that does what it is told, line by line: the tests then read like the user's code.
 //
-//   init                              log loss=f:0.5 n=i:3 [step=7] [commit=0]
-//   config net>width=i:3              summary best=f:1          metric val/* epoch max,last
-//   [hidden] hist grad 4 0 1 2 3               alert title text [0-2]    save PATH flush deliver
-//   run | summary     should_stop fork loss=f:1 …                   a child that logs one row, then
-//   leaves finish 3                          exit 3                    raise 9
+//   init                          log loss=f:0.5 n=i:3 [step=7] [commit=0]
+//   config net>width=i:3          summary best=f:1
+//   metric val/* epoch max,last   hist grad 4 0 1 2 3
+//   alert title text [0-2]        save PATH
+//   flush                         deliver run | summary
+//   live [DIR]                    status
+//   should_stop [STEP]            checkpoint STEP
+//   fork loss=f:1                 (a child that logs one row, then leaves)
+//   forks 100 loss=f:1            (so many at the same time)
+//   finish 3                      exit 3
 //
 // Values: f: i: u: b: s: for float64, int64, uint64, bool, text; l:1,2 for a list.  `>` separates
 // the keys of nested objects.  Each line is answered with one line: `ok`, a value, or `error: why`.
@@ -153,6 +158,13 @@ std::string flush() {
   return done ? std::to_string(done->stored) + " " + std::to_string(done->synced) : failed(done);
 }
 
+std::string sync_status() {
+  const ringlog::SyncStatus s = g_run->sync_status();
+  return std::to_string(s.attempted) + " " + std::to_string(s.stored) + " " +
+         std::to_string(s.synced) + " " + std::to_string(s.sent) + " " +
+         std::to_string(static_cast<int>(s.network));
+}
+
 std::string live_summary(const Words& words) {
   auto live = ringlog::LiveSummary::open(words.size() > 1 ? words[1] : g_run->dir());
   if (!live) return failed(live);
@@ -171,6 +183,26 @@ std::string fork_child(const Words& words) {
   return std::to_string(WEXITSTATUS(status));
 }
 
+std::string fork_children(Words words) {
+  const int count = std::stoi(words[1]);
+  words.erase(words.begin());
+  std::vector<pid_t> children;
+  for (int i = 0; i < count; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      log_row(words);
+      std::exit(0);
+    }
+    children.push_back(child);
+  }
+  int good = 0;
+  for (const pid_t child : children) {
+    int status = 0;
+    if (::waitpid(child, &status, 0) == child && status == 0) ++good;
+  }
+  return std::to_string(good);
+}
+
 std::string finish(const Words& words) {
   const ringlog::FinishReport report = g_run->finish(words.size() > 1 ? std::stoi(words[1]) : 0);
   return std::to_string(report.attempted) + " " + std::to_string(report.stored) + " " +
@@ -186,8 +218,16 @@ std::string obey(const Words& words) {
   if (what == "flush") return flush();
   if (what == "deliver") return deliver(words[1]);
   if (what == "live") return live_summary(words);
+  if (what == "forks") return fork_children(words);
   if (what == "fork") return fork_child(words);
   if (what == "finish") return finish(words);
+  if (what == "should_stop" && words.size() > 1) {
+    return g_run->should_stop(std::stoull(words[1])) ? "yes" : "no";
+  }
+  if (what == "checkpoint") {
+    return g_run->should_checkpoint(std::stoull(words[1])) ? "yes" : "no";
+  }
+  if (what == "status") return sync_status();
   if (what == "should_stop") return g_run->should_stop() ? "yes" : "no";
   if (what == "rank") return std::to_string(g_run->rank()) + "." + std::to_string(g_run->attempt());
   if (what == "error") return g_run->error().message;

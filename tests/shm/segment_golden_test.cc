@@ -1,7 +1,7 @@
 // A segment as version 1 of the layout wrote it, read for ever.
 //
-// golden/segment_v1.bin holds its control pages and then the first page of its first ring.  To make
-// it anew after a change of the layout (which needs a new name, and this one kept):
+// golden/segment_v1.<minor>.bin holds its control pages and then the first page of its first ring.
+// To make it anew after a change of the layout (which needs a new name, and this one kept):
 //
 //   UPDATE_GOLDEN=1 build/dev/tests/shm_segment_golden_test
 
@@ -16,6 +16,7 @@
 
 #include "golden.h"
 #include "result_matchers.h"
+#include "shm/notice.h"
 #include "shm/segment.h"
 #include "test_ring.h"
 
@@ -74,6 +75,9 @@ void use_example(const Fd& fd) {
   service->ring_consumer(0).wake_at.store(4096);
   service->service().epoch.store(9);
   service->service().stored_rows.store(1);
+  service->service().stop_step.store(101);
+  service->service().checkpoint_step.store(51);
+  write_notice(service->service().notice, "the disk is full");
   Slot& slot = client->slots()[7];
   slot.word.store(slot_word(6, SlotState::kRequested) | kSlotWaiter);
   slot.ring = 0;
@@ -81,6 +85,7 @@ void use_example(const Fd& fd) {
   const std::string_view reply = "a reply";
   answer_slot(service->slots()[7], slot_word(6, SlotState::kRequested),
               std::as_bytes(std::span(reply)), false);
+  client->producer().step.store(50);
   client->producer().exit_code.store(-1);
   client->producer().exit_state.store(1);
 }
@@ -149,6 +154,13 @@ TEST_P(GoldenSegmentOfMinor, IsReadAsItWas) {
   EXPECT_EQ(segment.ring_producer(0).attempted_rows.load(), 3u);
   EXPECT_EQ(segment.service().epoch.load(), 9u);
   EXPECT_EQ(segment.ring_consumer(0).wake_at.load(), GetParam() == 0 ? 0u : 4096u);
+  const bool has_steps = GetParam() >= 2;
+  EXPECT_EQ(segment.service().stop_step.load(), has_steps ? 101u : 0u);
+  EXPECT_EQ(segment.service().checkpoint_step.load(), has_steps ? 51u : 0u);
+  EXPECT_EQ(segment.producer().step.load(), has_steps ? 50u : 0u);
+  uint32_t seen = 0;
+  EXPECT_EQ(read_notice(segment.service().notice, seen),
+            has_steps ? std::optional<std::string>("the disk is full") : std::nullopt);
 
   RingReader reader(segment.fd(), segment.header().rings[0], segment.ring_producer(0),
                     segment.ring_consumer(0), segment.ring_consumer(0).head.load());

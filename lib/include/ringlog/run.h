@@ -49,6 +49,24 @@ struct MetricOptions {
   bool hidden = false;
 };
 
+// What a sink last said; of several the worst.
+enum class NetworkState : uint8_t { kUnknown = 0, kGood = 1, kRetrying = 2, kRefused = 3 };
+
+// How far the rows of this process are, from words in shared memory.
+struct SyncStatus {
+  uint64_t attempted = 0;  // log() calls, dropped ones included
+  uint64_t dropped = 0;
+  uint64_t stored = 0;
+  uint64_t synced = 0;
+  uint64_t sent = 0;  // acknowledged by every sink; 0 without sinks
+  NetworkState network = NetworkState::kUnknown;
+  // Rows that are in shared memory only.
+  uint64_t lag() const {
+    const uint64_t known = stored + dropped;
+    return attempted > known ? attempted - known : 0;
+  }
+};
+
 enum class AlertLevel : uint8_t { kInfo = 0, kWarn = 1, kError = 2 };
 
 // Rows with a fixed set of keys: the hot path.  Copies share; keeps its run alive.
@@ -98,9 +116,10 @@ class RINGLOG_API Run {
   // How metrics of this name (or `prefix*`) are shown and summarised.  A name in `summary` that is
   // not one of those above refuses the definition, with the reason in error().
   void define_metric(std::string_view name, const MetricOptions& options = {}) noexcept;
-  // A message for people.
-  void alert(std::string_view title, std::string_view text,
-             AlertLevel level = AlertLevel::kInfo) noexcept;
+  // A message for people.  Within `min_interval` after one of the same title from this process it
+  // is only counted; the next one says how many there were.
+  void alert(std::string_view title, std::string_view text, AlertLevel level = AlertLevel::kInfo,
+             std::chrono::nanoseconds min_interval = std::chrono::seconds(60)) noexcept;
   // Copies a file into the run's files/ folder.
   //   kNotFound, kIo, kInvalidArgument (a name with `..`), kDisabled
   Status save(const std::string& path);
@@ -117,6 +136,14 @@ class RINGLOG_API Run {
 
   // True once somebody asked the run to stop (`ringlog stop`).  One load.
   bool should_stop() const noexcept;
+  // The same for ranks that work in step: true from the step on that the service gave all of them,
+  // a little ahead of the furthest.  Call it once a step, by every rank with the same steps.
+  bool should_stop(uint64_t step) noexcept;
+  // True once for each `ringlog checkpoint`, at the step that the service gave all ranks, or the
+  // first one after it that asks.  Call it as should_stop(step).
+  bool should_checkpoint(uint64_t step) noexcept;
+  // Positions of this process's rows and the state of the network; no system call, no request.
+  SyncStatus sync_status() const noexcept;
 
   // Ends this process's part in the run and waits at most `timeout` until its rows are stored.  The
   // counts are exact; after kTimeout or kServiceGone `stored` is what is known.  Later calls return

@@ -1,0 +1,24 @@
+#include "client/alert_limits.h"
+
+#include <utility>
+
+namespace ringlog::client {
+
+std::optional<uint64_t> AlertLimits::take(std::string_view title,
+                                          std::chrono::nanoseconds min_interval, int64_t now_ns) {
+  const std::lock_guard lock(mutex_);
+  const auto found = titles_.find(title);
+  if (found == titles_.end()) {
+    if (titles_.size() < kTitlesMax) titles_.emplace(title, Last{now_ns, 0});
+    return 0;
+  }
+  Last& last = found->second;
+  if (now_ns - last.time_ns < min_interval.count()) {
+    ++last.held;
+    return std::nullopt;
+  }
+  last.time_ns = now_ns;
+  return std::exchange(last.held, 0);
+}
+
+}  // namespace ringlog::client

@@ -1,0 +1,35 @@
+#pragma once
+// AlertLimits: keeps a program that alerts in every step from drowning its people.
+//
+// Any thread; guarded by one mutex of this process.
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ringlog::client {
+
+class AlertLimits {
+ public:
+  // Titles that are remembered; what comes above is not held back.
+  static constexpr size_t kTitlesMax = 1000;
+
+  // How many alerts of this title were held back since the last one that went out; nothing: this
+  // one is held back too.
+  std::optional<uint64_t> take(std::string_view title, std::chrono::nanoseconds min_interval,
+                               int64_t now_ns);
+
+ private:
+  struct Last {
+    int64_t time_ns;
+    uint64_t held;
+  };
+  std::mutex mutex_;
+  std::map<std::string, Last, std::less<>> titles_;  // guarded by mutex_
+};
+
+}  // namespace ringlog::client
