@@ -1,6 +1,7 @@
 // What a call to log() costs, with the real service draining and storing and every core busy.
 //
 //   --part calls     row.log and run.log, call by call, beside an ideal ring under the same load
+//   --part words     should_stop and the live summary: words and text in shared memory
 //   --part threads   row.log of four threads of one process
 //   --part full      a producer that never pauses, under each policy for a full ring
 //   --part syscalls  system calls in a million rows, counted by strace
@@ -68,6 +69,45 @@ CallTimes measure_calls(double seconds, const Call& call) {
   const uint64_t next = time_calls({.seconds = seconds / 4}, 0, warm, call);
   time_calls({.seconds = seconds}, next, times, call);
   return times;
+}
+
+// --- words -------------------------------------------------------------------------------------
+
+// The mean of many calls in a row: one is shorter than the timer can tell.
+template <typename Call>
+void measure_tight(const char* name, double seconds, Figures& figures, const Call& call) {
+  constexpr uint64_t kBurst = 1000;
+  uint64_t calls = 0;
+  const int64_t begin = now_ns();
+  const int64_t end = begin + static_cast<int64_t>(seconds * 1e9);
+  int64_t now = begin;
+  for (; now < end; now = now_ns()) {
+    for (uint64_t i = 0; i < kBurst; ++i) call(calls + i);
+    calls += kBurst;
+  }
+  figures.set(name, static_cast<double>(now - begin) / static_cast<double>(calls));
+}
+
+void measure_words(double seconds, Figures& figures) {
+  Run run = open_run("words");
+  for (uint64_t i = 0; i < 10; ++i) {
+    run.log({{"loss", 1.0}, {"accuracy", 0.5}, {"lr", 0.25}, {"grad_norm", 0.125}}, {.step = i});
+  }
+  static_cast<void>(run.flush(Durability::kStored).wait(std::chrono::seconds(10)));
+  uint64_t seen = 0;
+  measure_tight("should_stop.ns", seconds, figures, [&](uint64_t) { seen += run.should_stop(); });
+  measure_tight("should_stop_step.ns", seconds, figures,
+                [&](uint64_t step) { seen += run.should_stop(step); });
+  if (seen != 0) fail("should_stop: nobody asked for it");
+  auto live = LiveSummary::open(run.dir());
+  if (!live) fail("live summary: " + live.error().message);
+  uint64_t bytes = 0;
+  measure_tight("summary_read.ns", seconds, figures, [&](uint64_t) {
+    const auto text = live->json();
+    if (text) bytes += text->size();
+  });
+  if (bytes == 0) fail("summary_read: nothing was read");
+  run.finish(0);
 }
 
 // --- calls -------------------------------------------------------------------------------------
@@ -320,6 +360,9 @@ void run_parts(const Arguments& arguments, Figures& figures) {
   if (is_wanted("calls")) {
     const BusyMachine busy;
     measure_all_calls(folder.path(), seconds, figures);
+  }
+  if (is_wanted("words")) {
+    in_child(folder.path(), figures, [&](Figures& found) { measure_words(seconds / 4, found); });
   }
   if (is_wanted("threads")) {
     const BusyMachine busy;

@@ -2,6 +2,7 @@
 //
 //   --part attach    64 ranks at once, then what the service costs while they do nothing
 //   --part cold      the first init() where no service runs
+//   --part children  1,000 forked children that log a row each, as data loaders do
 //   --part rtt       a request through the mailbox, the same bytes over sockets, a bare futex
 //   --part all       all of these
 //   --seconds N      per measurement
@@ -144,6 +145,39 @@ void measure_monitors(const Folders& folders, double time_s, Figures& figures) {
   measure_monitor(folders, "monitor_8_gpus.cpu_percent", time_s, figures);
 }
 
+// --- children ----------------------------------------------------------------------------------
+
+// Children of one rank, 50 at a time as the workers of its loaders come and go; each attaches,
+// logs a row and ends.
+void measure_children(const Folders& folders, uint32_t count, Figures& figures) {
+  constexpr uint32_t kAtOnce = 50;
+  const Place place(folders);
+  const Service service(place);
+  const TempFolder folder(folders.disk);
+  const std::string path = folder.path() + "/children";
+  Child rank([&] {
+    Run run = open_run("children");
+    run.log({{"i", 0}});
+    const int64_t start = now_ns();
+    for (uint32_t done = 0; done < count; done += kAtOnce) {
+      std::vector<std::unique_ptr<Child>> children;
+      std::vector<Child*> all;
+      for (uint32_t i = done; i < std::min(count, done + kAtOnce); ++i) {
+        children.push_back(std::make_unique<Child>([&run, i] { run.log({{"i", i}}); }));
+        all.push_back(children.back().get());
+      }
+      wait_for_all(all, 120);
+    }
+    Figures found;
+    found.set("children_1000.ms",
+              static_cast<double>(now_ns() - start) / 1e6 * 1000 / static_cast<double>(count));
+    run.finish(0);
+    found.save(path);
+  });
+  wait_for_all({&rank}, 600);
+  figures.load(path);
+}
+
 // --- cold --------------------------------------------------------------------------------------
 
 void measure_cold(const Folders& folders, Figures& figures) {
@@ -273,6 +307,9 @@ void run_parts(const Arguments& arguments, Figures& figures) {
     measure_attach(folders, static_cast<uint32_t>(arguments.number("ranks", 64)), part_s, figures);
   }
   if (is_wanted("monitor")) measure_monitors(folders, 2 * part_s, figures);
+  if (is_wanted("children")) {
+    measure_children(folders, static_cast<uint32_t>(arguments.number("children", 1000)), figures);
+  }
   if (is_wanted("rtt")) measure_round_trips(folders, part_s / 4, figures);
 }
 

@@ -29,6 +29,9 @@ LOGGING = [
     ("run_log_4.p99_ns", "  99 %", None),
     ("run_log_16.p50_ns", "run.log of 16 keys", None),
     ("run_log_16.p99_ns", "  99 %", None),
+    ("should_stop.ns", "should_stop()", None),
+    ("should_stop_step.ns", "  should_stop(step)", None),
+    ("summary_read.ns", "the live summary of 4 metrics, read", None),
     ("syscalls_per_million_rows", "system calls per million rows", 0),
 ]
 SERVICE = [
@@ -43,6 +46,7 @@ SERVICE = [
     ("idle_64.cpu_percent", "service with 64 idle ranks, CPU %", 0.5),
     ("idle_64.rss_mb", "  memory beyond the rings, MiB", 64),
     ("idle_64.rings_mb", "  rings it has touched, MiB", None),
+    ("children_1000.ms", "1,000 forked children log a row each, ms", None),
     ("monitor.cpu_percent", "sampling the machine each second, CPU %", 0.5),
     ("monitor_8_gpus.cpu_percent", "  with 8 GPUs of a fake driver", 0.5),
     ("exec.overhead_percent", "exec: a million lines take longer, %", None),
