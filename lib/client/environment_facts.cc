@@ -90,7 +90,8 @@ bool is_allowed(std::string_view name) {
   return std::any_of(std::begin(kAllowed), std::end(kAllowed), matches) && !is_secret_name(name);
 }
 
-std::string variable(const char* name) {
+// As it may be kept: valid text without credentials.
+std::string safe_variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : as_utf8(without_credentials(value), kValueMax);
 }
@@ -142,12 +143,12 @@ record::NamedTexts environment_facts() {
 record::NamedTexts container_facts(const std::string& root) {
   const std::string podman = root + "/run/.containerenv";
   std::string kind;
-  std::string image = variable("CONTAINER_IMAGE");
+  std::string image = safe_variable("CONTAINER_IMAGE");
   std::string id;
   for (const char* name : {"APPTAINER_CONTAINER", "SINGULARITY_CONTAINER"}) {
-    if (kind.empty() && !variable(name).empty()) {
+    if (kind.empty() && !safe_variable(name).empty()) {
       kind = "apptainer";
-      image = variable(name);
+      image = safe_variable(name);
     }
   }
   if (kind.empty() && ::access(podman.c_str(), F_OK) == 0) {
@@ -158,7 +159,7 @@ record::NamedTexts container_facts(const std::string& root) {
   }
   if (kind.empty() && ::access((root + "/.dockerenv").c_str(), F_OK) == 0) kind = "docker";
   if (std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) kind = "kubernetes";
-  if (kind.empty()) kind = variable("container");
+  if (kind.empty()) kind = safe_variable("container");
   // In a control group of the engine's, or with files of the engine's mounted.
   if (id.empty()) id = container_id(read_text(root + "/proc/self/cgroup"));
   if (id.empty() && !kind.empty()) id = container_id(read_text(root + "/proc/self/mountinfo"));
@@ -168,7 +169,7 @@ record::NamedTexts container_facts(const std::string& root) {
   add(facts, "kind", kind);
   add(facts, "id", id);
   add(facts, "image", image);
-  add(facts, "pod", kind == "kubernetes" ? variable("HOSTNAME") : "");
+  add(facts, "pod", kind == "kubernetes" ? safe_variable("HOSTNAME") : "");
   return facts;
 }
 
