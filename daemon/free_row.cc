@@ -38,6 +38,9 @@ Status check_level(Fields fields, int depth) {
 Status check_value(schema::Value::Reader value, int depth) {
   if (value.isText()) return check_text(view(value.getText()), "a text");
   if (value.isObject()) return check_level(value.getObject(), depth + 1);
+  // Asking for a list follows its pointer, which throws if it leads nowhere.
+  if (value.isFloat64List()) return value.getFloat64List(), Done{};
+  if (value.isInt64List()) return value.getInt64List(), Done{};
   if (!value.isList()) return Done{};
   if (depth > record::kValueDepthMax) return refuse("a value is nested too deep");
   for (const auto element : value.getList()) {

@@ -13,6 +13,7 @@
 #include "daemon_fixture.h"
 #include "record/path.h"
 #include "seed.h"
+#include "tests/record/record_reader.h"
 
 namespace ringlog::service {
 namespace {
@@ -257,15 +258,19 @@ TEST_F(HandlerTest, MalformedKeysRefuseTheRecordOnly) {
   EXPECT_THAT(give(free_row(3, {{"a", 1.0}})), IsOk());
 }
 
-// Bits of real records are flipped: every answer is allowed but a crash, and a row is never
-// invented twice.
-TEST_F(HandlerTest, FlippedBitsNeverCrash) {
+// Bits of real records are flipped: every answer is allowed but a crash, a row is never invented
+// twice, and what is kept can be read to its last field.
+TEST_F(HandlerTest, FlippedBitsNeverCrashAndNothingUnreadableIsKept) {
   const uint64_t seed = test::seed();
   SCOPED_TRACE(test::seed_text(seed));
   test::Random random(seed);
+  constexpr double kNumbers[] = {1.0, 2.0};
+  constexpr int64_t kIntegers[] = {1, 2};
   const Item inner[] = {{"b", 1.0}, {"c", "text"}};
   const Item nested[] = {{"a", std::span<const Item>(inner)},
-                         {"l", Value(std::span<const double>())}};
+                         {"l", Value(std::span<const double>())},
+                         {"d", Value(std::span<const double>(kNumbers))},
+                         {"i", Value(std::span<const int64_t>(kIntegers))}};
   const record::Words originals[] = {
       record::encode_free_row(1, 2, nested), record::encode_config(nested, 3),
       record::encode_key_set(64, columns({"a", "b"}), 4),
@@ -278,6 +283,14 @@ TEST_F(HandlerTest, FlippedBitsNeverCrash) {
       record.payload[random.below(record.payload.size())] ^= uint64_t{1} << random.below(64);
     }
     static_cast<void>(give(record, lane));
+    for (const store::RecordEntry& kept : batch_.commit.records) {
+      EXPECT_THAT(record::try_read([&] {
+                    record::MessageView view(std::as_bytes(std::span(kept.message)));
+                    record::RecordReader().read(view.root<schema::Record>());
+                  }),
+                  IsOk());
+    }
+    batch_.commit.records.clear();
   }
 }
 
