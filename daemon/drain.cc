@@ -67,20 +67,27 @@ std::chrono::nanoseconds Drain::sleep_time() const {
                                             std::chrono::nanoseconds(pace_.rest_ns()));
 }
 
+// Whoever logs much or has just been answered need not ring while we look once before the sleep is
+// announced.  When nothing happens, the one look that has to follow the announcement is enough:
+// what a service with silent ranks costs is its looks.
 void Drain::run() {
+  bool was_rung = true;
   while (!is_stopped_.load(std::memory_order_relaxed)) {
     page_.heartbeat_ms.store(shm::monotonic_coarse_ms(), std::memory_order_relaxed);
-    run_posted();
-    turn();
-    if (is_pressed()) continue;
+    if (was_rung || !pace_.is_calm()) {
+      run_posted();
+      turn();
+      if (is_pressed()) continue;
+    }
     announce_sleep();
     const bool was_posted = run_posted();
     turn();
     const std::chrono::nanoseconds sleep = sleep_time();
     if (was_posted || is_pressed() || sleep.count() == 0) {
       shm::cancel_sleep(page_);
+      was_rung = true;
     } else {
-      shm::sleep_on_doorbell(page_, sleep);
+      was_rung = shm::sleep_on_doorbell(page_, sleep);
     }
   }
 }

@@ -3,6 +3,7 @@
 #include "daemon/failpoint.h"
 #include "daemon/limits.h"
 #include "daemon/reply.h"
+#include "shm/sigbus.h"
 
 #include <spdlog/spdlog.h>
 
@@ -43,6 +44,7 @@ void Intake::add(std::shared_ptr<Port> port, std::function<void()> stored) {
   port->is_dirty = true;
   // Of an earlier service, which settled it and died before it let go.
   port->is_settled = port->is_settle_told = port->state.state != "running";
+  broken_seen_ = UINT64_MAX;  // it may have broken before we knew it
   joining_.emplace_back(port, std::move(stored));
   ports_.push_back(std::move(port));
 }
@@ -129,8 +131,8 @@ bool Intake::is_blocked() const { return batch_->bytes >= kBatchBytesMax; }
 uint64_t Intake::turn(Scratch& scratch) {
   uint64_t drained = 0;
   peak_ = 0;
+  look_for_broken();
   for (const auto& port : ports_) {
-    if (port->segment->is_broken()) poison_broken(port);
     for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
       if (!port->state.rings[ring].poisoned.empty() || is_blocked()) continue;
       if (const uint64_t backlog = port->readers[ring].backlog(); backlog > 0) {
@@ -148,7 +150,9 @@ uint64_t Intake::turn(Scratch& scratch) {
 }
 
 void Intake::set_wake_part(uint64_t part) {
+  const bool is_other_part = std::exchange(wake_part_, part) != part;
   for (const auto& port : ports_) {
+    if (!std::exchange(port->is_wake_stale, false) && !is_other_part) continue;
     for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
       shm::RingReader& reader = port->readers[ring];
       if (port->state.rings[ring].poisoned.empty()) {
@@ -168,6 +172,7 @@ uint64_t Intake::drain_ring(const std::shared_ptr<Port>& port, uint32_t ring, Sc
   RINGLOG_FAILPOINT("after_poll");
   start_batch();
   port->is_dirty = true;
+  port->is_wake_stale = true;
   if (handle_views(port, ring, before, scratch) && !polled) {
     poison(port, ring, reader.position(), polled.error());
   }
@@ -175,6 +180,17 @@ uint64_t Intake::drain_ring(const std::shared_ptr<Port>& port, uint32_t ring, Sc
     batch_->is_urgent = true;
   }
   return reader.position() - before;
+}
+
+// Asks each segment only when there is news: most looks of a service are at rings at rest, and each
+// answer is a cache miss.
+void Intake::look_for_broken() {
+  if (const uint64_t pages = shm::broken_pages(); std::exchange(broken_seen_, pages) == pages) {
+    return;
+  }
+  for (const auto& port : ports_) {
+    if (port->segment->is_broken()) poison_broken(port);
+  }
 }
 
 // Everything in the control pages reads as zeros now.
@@ -227,6 +243,7 @@ void Intake::poison(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t p
   state.position = position;
   state.poisoned = why.message;
   port->is_dirty = true;
+  port->is_wake_stale = true;
   start_batch();
   port->segment->service().poisoned_rings.fetch_or(1U << ring, std::memory_order_relaxed);
   spdlog::error("run {}: producer {} (pid {}) ring {} is not read any more: {}", info_.run_id,
@@ -425,7 +442,8 @@ void Intake::confirm(std::unique_ptr<Batch> batch) {
 }
 
 bool Intake::is_pressed() const {
-  if (is_blocked()) return false;
+  // Whoever came since the last turn, which found little, rings when there is too much.
+  if (is_blocked() || peak_ * static_cast<double>(shm::kMarksPerRing) < 1) return false;
   for (const auto& port : ports_) {
     for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
       const shm::RingReader& reader = port->readers[ring];

@@ -114,6 +114,7 @@ class Intake {
   void take_requests(Port& port);
   void advance(const std::shared_ptr<Port>& port);
   void answer_waiting(const std::shared_ptr<Port>& port);
+  void look_for_broken();
   void poison_broken(const std::shared_ptr<Port>& port);
   void poison_shrunk(const std::shared_ptr<Port>& port, uint32_t ring);
   void settle(const std::shared_ptr<Port>& port);
@@ -139,6 +140,8 @@ class Intake {
   uint64_t confirmed_ = 0;  // serial of the last stored batch
   bool was_refusal_logged_ = false;
   double peak_ = 0;
+  uint64_t wake_part_ = 0;             // what the rings were last told; 0: nothing yet
+  uint64_t broken_seen_ = UINT64_MAX;  // shm::broken_pages() at the last look at all segments
 };
 
 }  // namespace ringlog::service

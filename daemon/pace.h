@@ -34,8 +34,10 @@ class Pace {
 
   // Nanoseconds from one look to the next.
   int64_t rest_ns() const { return rest_ns_; }
+  // Nothing that comes now needs to be fetched soon.
+  bool is_calm() const { return rest_ns_ >= kRestNsMax; }
   // From which part of a ring on its producer should wake the drain thread.
-  uint64_t wake_part() const { return rest_ns_ < kRestNsMax ? kWakePartBusy : kWakePartCalm; }
+  uint64_t wake_part() const { return is_calm() ? kWakePartCalm : kWakePartBusy; }
 
  private:
   int64_t rest_ns_ = kRestNsMax;

@@ -60,10 +60,13 @@ inline void announce_sleep(DoorbellPage& page) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
-// After announce_sleep(), when there was nothing to do.
-inline void sleep_on_doorbell(DoorbellPage& page, std::chrono::nanoseconds timeout) {
+// After announce_sleep(), when there was nothing to do.  False: nobody rang.
+inline bool sleep_on_doorbell(DoorbellPage& page, std::chrono::nanoseconds timeout) {
   futex_wait(page.asleep, 1, timeout);
+  // A hint for the caller only; what the ringer stored is found by looking at the tails.
+  const bool was_rung = page.asleep.load(std::memory_order_relaxed) == 0;
   page.asleep.store(0, std::memory_order_relaxed);
+  return was_rung;
 }
 
 // After announce_sleep(), when there was work after all.

@@ -23,6 +23,7 @@ struct Range {
 };
 constexpr size_t kRangeCount = 4096;
 std::array<Range, kRangeCount> g_ranges;
+std::atomic<uint64_t> g_broken_pages{0};
 struct sigaction g_previous {};
 
 bool patch(uintptr_t fault) {
@@ -35,6 +36,8 @@ bool patch(uintptr_t fault) {
     void* patched = ::mmap(page, kPageSize, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     range.is_broken.store(true, std::memory_order_relaxed);
+    // ORDER broken_pages: after the mark, so whoever sees the count finds the range.
+    g_broken_pages.fetch_add(1, std::memory_order_release);
     return patched != MAP_FAILED;
   }
   return false;
@@ -86,6 +89,11 @@ void unguard_range(int index) {
   Range& range = g_ranges[static_cast<size_t>(index)];
   range.size.store(0, std::memory_order_release);          // ORDER range
   range.is_taken.store(false, std::memory_order_release);  // ORDER range_slot
+}
+
+uint64_t broken_pages() {
+  // ORDER broken_pages: pairs with the release in patch().
+  return g_broken_pages.load(std::memory_order_acquire);
 }
 
 bool is_range_broken(int index) {

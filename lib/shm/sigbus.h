@@ -19,5 +19,8 @@ void install_sigbus_guard();
 int guard_range(void* address, size_t size);
 void unguard_range(int index);
 bool is_range_broken(int index);
+// How many times a page was replaced so far, in any range: while it stays the same, no range has
+// become broken.
+uint64_t broken_pages();
 
 }  // namespace ringlog::shm
