@@ -16,6 +16,8 @@ from sandbox import RUN, Program, SandboxTest, needs_root, until, wait_for_death
 DISK_BYTES = 256 << 20
 # More rows than all rings of a rank hold, with what the service takes out of them before it stalls.
 ROWS_FULL = 120_000
+# How often the slow disk hangs.
+SLOW_ROUNDS = 6
 # What a busy machine may add to a limit.
 MARGIN_NS = 3e9
 
@@ -61,6 +63,18 @@ class PressureTest(SandboxTest):
         until(lambda: self.sandbox.ledger.committed(0) > 5_000, "some rows")
         self.freeze_disk()
         return rank
+
+    def wait_for_full_ring(self) -> int:
+        """Until the rank that waits gets no row in any more; the rows it has committed."""
+        last = -1
+
+        def is_stalled() -> bool:
+            nonlocal last
+            before, last = last, self.sandbox.ledger.committed(0)
+            return before == last
+
+        until(is_stalled, "a full ring")
+        return last
 
     def end_full(self, rank: Program) -> dict:
         """Ends the rank while its ring is full and thaws the disk; what it reported."""
@@ -116,20 +130,30 @@ class PressureTest(SandboxTest):
     def test_wait(self) -> None:
         """Nobody drops; everybody goes on when the disk does."""
         rank = self.start("wait", 120_000)
-        last = -1
-
-        def is_stalled() -> bool:
-            nonlocal last
-            before, last = last, self.sandbox.ledger.committed(0)
-            return before == last
-
-        until(is_stalled, "a full ring")
+        self.wait_for_full_ring()
         self.thaw_disk()
         self.sandbox.ledger.stop()
         report = rank.finish()
         self.assertEqual(report["dropped"], 0)
         self.assertTrue(self.sandbox.verify()["ok"])
         self.sandbox.check_ledger()
+
+    @needs_root
+    def test_a_slow_disk(self) -> None:
+        """It hangs and goes on, again and again: logging is as slow and loses nothing."""
+        rank = self.start("wait", 120_000)
+        for _ in range(SLOW_ROUNDS):
+            full = self.wait_for_full_ring()
+            self.thaw_disk()
+            until(lambda full=full: self.sandbox.ledger.committed(0) > full, "rows that go on")
+            self.freeze_disk()
+        self.thaw_disk()
+        self.sandbox.ledger.stop()
+        report = rank.finish()
+        self.assertEqual(report["dropped"], 0)
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.sandbox.check_ledger()
+        self.assertNotIn("error", self.sandbox.log_of_service(), "slow is not broken")
 
     @needs_root
     def test_wait_for_so_long(self) -> None:
