@@ -60,7 +60,7 @@ std::string state_text(const Line& line) {
   return printable(line.about.state) + (is_orphan ? "?" : "");
 }
 
-Json document_of(const std::vector<Line>& lines) {
+Json document_of_lines(const std::vector<Line>& lines) {
   Json runs = Json::array();
   for (const Line& line : lines) {
     runs.push_back({{"id", line.place.run_id},
@@ -78,7 +78,7 @@ Json document_of(const std::vector<Line>& lines) {
   return runs;
 }
 
-std::string table_of(const std::vector<Line>& lines, const Style& style) {
+std::string table_of_lines(const std::vector<Line>& lines, const Style& style) {
   constexpr auto kRight = Table::Align::kRight;
   Table table({{"ID", Table::Align::kLeft, 16},
                {"PROJECT", Table::Align::kLeft, 8},
@@ -111,11 +111,11 @@ int run_ls(Context& context, const LsOptions& options) {
     if (auto line = read_line(place, live.contains(place.run_id))) lines.push_back(*line);
   }
   if (context.is_json) {
-    print_json(context, document_of(lines));
+    print_json(context, document_of_lines(lines));
   } else if (lines.empty()) {
     say("no runs in " + printable(context.root));
   } else {
-    context.out.write(table_of(lines, context.style));
+    context.out.write(table_of_lines(lines, context.style));
   }
   return kExitOk;
 }

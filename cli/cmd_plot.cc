@@ -91,7 +91,7 @@ Json curve_json(const Plot& plot, const AxisCurve& curve) {
       {"metric", plot.metric}, {"rank", curve.rank}, {"x", plot.x}, {"points", std::move(points)}};
 }
 
-Json document_of(const std::vector<Plot>& plots) {
+Json document_of_plots(const std::vector<Plot>& plots) {
   Json out = Json::array();
   for (const Plot& plot : plots) {
     for (const AxisCurve& curve : plot.curves) out.push_back(curve_json(plot, curve));
@@ -178,7 +178,7 @@ int run_plot(Context& context, const PlotOptions& options) {
     plots.push_back(*std::move(plot));
   }
   if (context.is_json) {
-    print_json(context, document_of(plots));
+    print_json(context, document_of_plots(plots));
     return kExitOk;
   }
   bool is_first = true;

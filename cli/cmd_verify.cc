@@ -43,8 +43,8 @@ std::vector<LedgerEntry> rows_ledger(std::vector<LedgerEntry> ledger) {
   return ledger;
 }
 
-Json document_of(const std::string& run_id, const std::vector<std::string>& damage,
-                 const std::vector<LedgerEntry>& ledger, bool is_ok) {
+Json document_of_ledger(const std::string& run_id, const std::vector<std::string>& damage,
+                        const std::vector<LedgerEntry>& ledger, bool is_ok) {
   Json producers = Json::array();
   for (const LedgerEntry& entry : ledger) {
     producers.push_back({{"rank", entry.process.rank},
@@ -65,7 +65,7 @@ Table::Cell count_cell(uint64_t count, Ink ink_if_any) {
   return {format_count(count), count == 0 ? Ink::kPlain : ink_if_any};
 }
 
-std::string table_of(const std::vector<LedgerEntry>& ledger, const Style& style) {
+std::string table_of_ledger(const std::vector<LedgerEntry>& ledger, const Style& style) {
   constexpr auto kRight = Table::Align::kRight;
   Table table({{"RANK"},
                {"ATTEMPT", kRight},
@@ -114,9 +114,9 @@ int run_verify(Context& context, const VerifyOptions& options) {
   const std::vector<LedgerEntry> ledger = rows_ledger(*std::move(entries));
   const Totals totals = total_of(ledger);
   if (context.is_json) {
-    print_json(context, document_of(about->id, run->damage(), ledger, totals.is_ok()));
+    print_json(context, document_of_ledger(about->id, run->damage(), ledger, totals.is_ok()));
   } else {
-    context.out.write(table_of(ledger, context.style));
+    context.out.write(table_of_ledger(ledger, context.style));
     context.out.write(verdict_of(totals, context.style));
     if (!run->damage().empty()) {
       context.out.write(

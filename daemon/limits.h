@@ -98,6 +98,9 @@ inline constexpr size_t kLogFileCount = 2;
 // One batch of a sink.
 inline constexpr size_t kSinkBatchRows = 10'000;
 inline constexpr size_t kSinkBatchBytes = size_t{1} << 20;
+// Key sets whose names a sink keeps as its server wants them; a thousand are a program that invents
+// keys, and it starts over.
+inline constexpr size_t kSinkKeySetsMax = 1000;
 // A live run is looked at this often by its sinks; each look replays the store's log.
 inline constexpr int64_t kSinkIntervalMs = 500;
 // Exponential backoff of a sink that fails.

@@ -265,6 +265,78 @@ def test_names(path, _text):
     return []
 
 
+def _anonymous_heads(text):
+    """(line, namespaces, head, end) of what stands directly in anonymous namespaces; `end` is the
+    "{" or ";" that ends the head."""
+    bare = re.sub(r"(?m)^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", lambda m: re.sub(r"[^\n]", " ", m.group()),
+                  bare_cpp(text))
+    scopes = []
+    head_at = 0
+    for match in re.finditer(r"[{};]", bare):
+        at, end = match.start(), match.group()
+        head = bare[head_at:at].strip()
+        if scopes and scopes[-1] == "" and head and end != "}":
+            names = [scope for scope in scopes if scope]
+            if None not in scopes and not head.startswith("namespace"):
+                start = at - len(bare[head_at:at].lstrip())
+                yield line_of(bare, start), "::".join(names), head, end
+        if end == "{":
+            named = re.fullmatch(r"(?:inline\s+)?namespace\s*([\w:]*)", head)
+            scopes.append(named.group(1) if named else None)
+        elif end == "}" and scopes:
+            scopes.pop()
+        if None not in scopes or end == "{":
+            head_at = at + 1
+
+
+def _parameter_types(words):
+    """The types of a parameter list, as far as they can be told from the names."""
+    words = re.sub(r"<[^<>]*>", "<>", re.sub(r"<[^<>]*>", "<>", words))
+    types = []
+    for parameter in words.split(","):
+        parameter = re.sub(r"=.*", "", parameter, flags=re.S).strip()
+        types.append(re.sub(r"(?<=[\s&*>])\w+$", "", parameter).replace(" ", ""))
+    return tuple(types)
+
+
+def anonymous_names(path, text):
+    """((folder, namespaces, name, kind), value, line) of each name; two of one key and different
+    values, or two types, functions or constants at all, cannot be compiled as one file."""
+    if not re.match(r"(lib|daemon|cli)/.*\.cc$", path):
+        return
+    folder = path.rpartition("/")[0] if path.startswith("lib/") else path.partition("/")[0]
+    for line, names, head, end in _anonymous_heads(text):
+        alias = re.match(r"using\s+(\w+)\s*=\s*(.*)", head, re.S)
+        kind = re.match(r"(?:struct|class|union|enum(?:\s+class)?)\s+(\w+)", head)
+        function = re.match(r"(?:template\s*<[^>]*>\s*)?[\w:<>,&*\s\[\]]*?\b(\w+)\s*\((.*)\)"
+                            r"\s*(?:const|noexcept)?$", head, re.S)
+        constant = re.match(r"[\w:<>,&*\s]*?\b([kg]_?[A-Z_]\w*)\b(?:\[\w*\])?\s*(?:=.*)?$", head,
+                            re.S)
+        if alias:
+            yield (folder, names, alias.group(1), "alias"), re.sub(r"\s", "", alias.group(2)), line
+        elif kind and end == "{":
+            yield (folder, names, kind.group(1), "type"), None, line
+        elif function and end == "{" and "=" not in head.partition("(")[0]:
+            types = _parameter_types(function.group(2))
+            yield (folder, names, function.group(1), types), None, line
+        elif constant:
+            yield (folder, names, constant.group(1), "constant"), None, line
+
+
+def anonymous_twins(texts):
+    """Sanitizer builds and clang-tidy compile files of a program or of a part of lib as one.
+    `texts`: {path: text}; returns [(path, line, message)]."""
+    seen = {}
+    found = []
+    for path, text in sorted(texts.items()):
+        for key, value, line in anonymous_names(path, text):
+            other, other_value = seen.setdefault(key, (path, value))
+            if other != path and (value is None or value != other_value):
+                found.append((path, line, f"{key[2]} has a twin in {other}, and both are anonymous:"
+                              " builds that compile a folder as one file refuse it"))
+    return found
+
+
 # --- documents ---------------------------------------------------------------------------------
 
 

@@ -79,6 +79,10 @@ class Repository(unittest.TestCase):
         self.report([f"{path}:{line}: {message}"
                      for path, line, message in rules.order_names(self.texts)])
 
+    def test_anonymous_names_have_no_twin_in_their_folder(self):
+        found = rules.anonymous_twins(self.texts)
+        self.report([f"{path}:{line}: {message}" for path, line, message in found])
+
     def test_tests_are_run(self):
         self.check(rules.test_names)
 
@@ -225,6 +229,24 @@ class Rules(unittest.TestCase):
         self.finds(rules.order_comments, "lib/a.cc", bare, 1)
         self.passes(rules.order_comments, "tests/a.cc", bare)
         self.passes(rules.order_comments, "lib/a.cc", bare.replace("release", "relaxed"))
+
+    def test_anonymous_twins(self):
+        def found(*texts, folder="daemon"):
+            return [message.split()[0] for _, _, message in rules.anonymous_twins(
+                {f"{folder}/{name}.cc": f"namespace ringlog {{\nnamespace {{\n{text}\n}}\n}}\n"
+                 for name, text in zip("abc", texts)})]
+        self.assertEqual(found("int f(int a) { return a; }", "int f(int b) { return b; }"), ["f"])
+        self.assertEqual(found("int f(int a) { return a; }", "int f(double b) { return b; }"), [])
+        self.assertEqual(found("struct S { int f() { return 1; } };", "struct S {};"), ["S"])
+        self.assertEqual(found("struct A { int f() { return 1; } };",
+                               "struct B { int f() { return 1; } };"), [])
+        self.assertEqual(found("constexpr int kMax = 1;", "constexpr size_t kMax = 2;"), ["kMax"])
+        self.assertEqual(found("using L = List<A>;", "using L = List<B>;"), ["L"])
+        self.assertEqual(found("using L = List<A>;", "using L = List<A>;"), [])
+        self.assertEqual(found("int f();", "int f() { return kMax; }"), [])
+        self.assertEqual(found("struct S {};", "struct S {};", folder="tests"), [])
+        other = "namespace x {\nnamespace {\nint f() { return 1; }\n}\n}\n"
+        self.assertEqual(rules.anonymous_twins({"cli/a.cc": other, "lib/shm/b.cc": other}), [])
 
     def test_test_names(self):
         self.finds(rules.test_names, "tests/shm/ring.cc", "")

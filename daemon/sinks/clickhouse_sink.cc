@@ -21,9 +21,6 @@ using Table = ClickHouseTable;
 // Values of the columns `type`; see kValueColumns.
 enum class Type : int8_t { kFloat64, kInt64, kUint64, kBool, kText, kJson };
 
-// A thousand key sets are a program that invents keys; it starts over.
-constexpr size_t kKeySetsRemembered = 1000;
-
 void write_value(RowBinary& out, double value, Type type, int64_t integer, std::string_view text) {
   out.number(value);
   out.number(static_cast<int8_t>(type));
@@ -116,7 +113,7 @@ Status ClickHouseSink::open(const store::RunMeta& run, const std::string&) {
 const std::vector<ClickHouseSink::Cell>& ClickHouseSink::cells_of(const store::RowView& row) {
   const auto known = cells_.find(row.keys().id);
   if (known != cells_.end()) return known->second;
-  if (cells_.size() >= kKeySetsRemembered) cells_.clear();
+  if (cells_.size() >= kSinkKeySetsMax) cells_.clear();
   // Of two columns with one path the last is the value; of two paths that look the same to people
   // the later keeps its separators, or one point would replace the other.
   std::map<std::string, size_t> last;

@@ -14,7 +14,6 @@ namespace ringlog::service {
 
 namespace {
 
-constexpr size_t kKeySetsRemembered = 1000;
 // Integers up to here are exact as doubles.
 constexpr uint64_t kExactMax = uint64_t{1} << 53;
 // Servers take no longer text in a field.
@@ -121,7 +120,7 @@ Status InfluxSink::open(const store::RunMeta& run, const std::string&) {
 const std::vector<InfluxSink::Cell>& InfluxSink::cells_of(const store::RowView& row) {
   const auto known = cells_.find(row.keys().id);
   if (known != cells_.end()) return known->second;
-  if (cells_.size() >= kKeySetsRemembered) cells_.clear();
+  if (cells_.size() >= kSinkKeySetsMax) cells_.clear();
   std::vector<Cell> cells;
   for (size_t i = 0; i < row.size(); ++i) {
     std::string name = escaped(record::display_path(row.column(i).path));

@@ -21,9 +21,6 @@ namespace {
 
 using leveldb::Status;
 
-// Lines that one damaged database may leave in memory.
-constexpr size_t kDamageLinesMax = 64;
-
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }

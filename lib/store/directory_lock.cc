@@ -1,5 +1,6 @@
 #include "store/directory_lock.h"
 
+#include "shm/posix.h"
 #include "store/file_system.h"
 #include "store/limits.h"
 
@@ -19,19 +20,11 @@ namespace ringlog::store {
 
 namespace {
 
-Error errno_error(const std::string& where) {
-  const int error = errno;
-  const Code code = error == ENOENT                     ? Code::kNotFound
-                    : error == EACCES || error == EPERM ? Code::kPermission
-                                                        : Code::kIo;
-  return {code, where + ": " + std::strerror(error)};
-}
-
 Status make_directories(const std::string& dir) {
   for (size_t end = dir.find('/', 1);; end = dir.find('/', end + 1)) {
     const std::string part = dir.substr(0, end);
     if (mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
-      Error error = errno_error(part);
+      Error error = shm::errno_error(part);
       if (error.code == Code::kNotFound) error.code = Code::kIo;
       return error;
     }
@@ -100,7 +93,7 @@ Result<std::unique_ptr<DirectoryLock>> DirectoryLock::take(const std::string& di
     if (Status made = make_directories(dir); !made) return made.take_error();
   }
   const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return errno_error(dir);
+  if (fd < 0) return shm::errno_error(dir);
   std::unique_ptr<DirectoryLock> lock(new DirectoryLock(fd));
   if (Status locked = lock_soon(fd, dir); !locked) return locked.take_error();
   lock->weakness_ = weakness_of(fd, dir);

@@ -68,6 +68,9 @@ inline constexpr size_t kReadLanesMax = size_t{1} << 20;
 // Depth of nested objects in config and values; Cap'n Proto's own limit.
 inline constexpr int kNestingMax = 64;
 
+// Lines about damage that one store, and what reads it, may leave in memory.
+inline constexpr size_t kDamageLinesMax = 64;
+
 // LevelDB.  A write buffer holds about 0.2 s of the fastest load; what is in the log is replayed by
 // every reader of a live run, so it must stay small.
 inline constexpr size_t kWriteBufferBytes = size_t{8} << 20;

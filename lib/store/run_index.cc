@@ -6,14 +6,12 @@
 
 #include "record/path.h"
 #include "store/keys.h"
+#include "store/limits.h"
 #include "store/scan.h"
 
 namespace ringlog::store {
 
 namespace {
-
-// Lines that a damaged store may leave.
-constexpr size_t kDamageLinesMax = 64;
 
 void add_damage(RunIndex& index, std::string line) {
   if (index.damage.size() < kDamageLinesMax) index.damage.push_back(std::move(line));

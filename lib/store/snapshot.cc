@@ -9,10 +9,10 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <cstring>
 #include <optional>
 #include <utility>
 
+#include "shm/posix.h"
 #include "store/files.h"
 #include "store/limits.h"
 
@@ -25,18 +25,10 @@ constexpr size_t kViewBufferBytes = size_t{256} << 20;
 // Views that LevelDB refuses are captured again this often, then they are taken for damaged.
 constexpr int kOpenTriesMax = 3;
 
-Error errno_error(const std::string& what) {
-  const int error = errno;
-  const Code code = error == ENOENT                     ? Code::kNotFound
-                    : error == EACCES || error == EPERM ? Code::kPermission
-                                                        : Code::kIo;
-  return {code, what + ": " + std::strerror(error)};
-}
-
 // kNotFound, kPermission, kIo.
 Result<std::string> read_file(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return errno_error(path);
+  if (fd < 0) return shm::errno_error(path);
   std::string bytes;
   constexpr size_t kStep = size_t{1} << 20;
   for (;;) {
@@ -49,7 +41,7 @@ Result<std::string> read_file(const std::string& path) {
     }
     bytes.resize(before + (got > 0 ? static_cast<size_t>(got) : 0));
     if (got > 0) continue;
-    const Error error = got < 0 ? errno_error(path) : Error{};
+    const Error error = got < 0 ? shm::errno_error(path) : Error{};
     ::close(fd);
     if (got < 0) return error;
     return bytes;
@@ -58,7 +50,7 @@ Result<std::string> read_file(const std::string& path) {
 
 Result<std::vector<std::string>> list_files(const std::string& dir) {
   DIR* stream = opendir(dir.c_str());
-  if (stream == nullptr) return errno_error(dir);
+  if (stream == nullptr) return shm::errno_error(dir);
   std::vector<std::string> names;
   while (const dirent* entry = readdir(stream)) names.emplace_back(entry->d_name);
   closedir(stream);

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <utility>
+
+#include "shm/posix.h"
 
 namespace ringlog::store {
 
@@ -77,13 +77,7 @@ bool is_table(std::string_view name) { return name.ends_with(".ldb") || name.end
 }  // namespace
 
 Result<std::shared_ptr<const MappedFile>> MappedFile::map(const std::string& path) {
-  const auto failed = [&](const char* call) {
-    const int error = errno;
-    const Code code = error == ENOENT                     ? Code::kNotFound
-                      : error == EACCES || error == EPERM ? Code::kPermission
-                                                          : Code::kIo;
-    return Error{code, path + ": " + call + ": " + std::strerror(error)};
-  };
+  const auto failed = [&](const char* call) { return shm::errno_error(path + ": " + call); };
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return failed("open");
   struct stat info {};
