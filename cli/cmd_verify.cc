@@ -90,11 +90,11 @@ std::string table_of_ledger(const std::vector<LedgerEntry>& ledger, const Style&
   return table.render(style);
 }
 
-std::string verdict_of(const Totals& totals, const Style& style) {
+std::string verdict_of(const Totals& totals, bool is_ok, const Style& style) {
   const std::string counts =
       fmt::format("{} attempted, {} stored, {} dropped", format_plural(totals.attempted, "row"),
                   format_count(totals.stored), format_count(totals.dropped));
-  if (totals.is_ok()) {
+  if (is_ok) {
     return fmt::format("{}: {}, none missing, none double\n", paint(style, Ink::kGreen, "ok"),
                        counts);
   }
@@ -113,18 +113,20 @@ int run_verify(Context& context, const VerifyOptions& options) {
   if (!entries) return fail(entries.error());
   const std::vector<LedgerEntry> ledger = rows_ledger(*std::move(entries));
   const Totals totals = total_of(ledger);
+  // What is lost may have told of rows that nobody misses now.
+  const bool is_ok = totals.is_ok() && run->damage().empty();
   if (context.is_json) {
-    print_json(context, document_of_ledger(about->id, run->damage(), ledger, totals.is_ok()));
+    print_json(context, document_of_ledger(about->id, run->damage(), ledger, is_ok));
   } else {
     context.out.write(table_of_ledger(ledger, context.style));
-    context.out.write(verdict_of(totals, context.style));
+    context.out.write(verdict_of(totals, is_ok, context.style));
     if (!run->damage().empty()) {
       context.out.write(
           "damaged: what the store told of other rows may be lost with them; ringlog "
           "doctor says what cannot be read\n");
     }
   }
-  return totals.is_ok() ? kExitOk : kExitFailed;
+  return is_ok ? kExitOk : kExitFailed;
 }
 
 }  // namespace ringlog::cli

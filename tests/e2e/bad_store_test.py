@@ -1,5 +1,6 @@
 """Stores that are damaged, full or in the way: said clearly, and only that run suffers."""
 
+import json
 import os
 import shutil
 import unittest
@@ -75,6 +76,9 @@ class DamagedStoreTest(SandboxTest):
             self.assertIn(done.returncode, (0, 1), f"{command}: {done.stderr}")
             if done.returncode == 1 and command[0] != "verify":
                 self.assert_says((done.stdout + done.stderr).decode(errors="replace"), RUN)
+        verified = self.sandbox.ringlog("verify", RUN, "--json", code=None)
+        if verified.stdout and json.loads(verified.stdout)["damage"]:
+            self.assertEqual(verified.returncode, 1, "nobody can vouch for a damaged store")
         lines = self.sandbox.ringlog("export", RUN, "--format", "jsonl", code=None)
         if lines.returncode == 0 and lines.stdout.count(b"\n") < ROWS:
             shown = self.sandbox.json("show", RUN)
