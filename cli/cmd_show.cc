@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/files_view.h"
 #include "cli/format.h"
 #include "cli/metrics_view.h"
 #include "cli/processes.h"
@@ -46,6 +47,7 @@ struct RunStory {
   store::Stats stats;                 // the last ones
   std::vector<ConsoleEntry> console;  // the last lines
   std::vector<ProcessEntry> surroundings;
+  std::vector<FileEntry> files;
   uint64_t rows = 0;
   std::vector<LiveSink> live_sinks;
   std::vector<std::string> notes;
@@ -77,6 +79,7 @@ RunStory read_story(RunReader& run, RunDescription about, const ShowOptions& opt
        last_console_lines(store, options.is_whole ? kConsoleLinesWhole : kConsoleLinesMax),
        "console");
   take(story, story.surroundings, read_processes(store), "surroundings");
+  take(story, story.files, read_files(store), "files");
   for (const std::string& line : run.damage()) story.notes.push_back("damaged: " + line);
   for (const ProcessDescription& process : story.processes) {
     for (std::string& note : poison_notes(process)) story.notes.push_back(std::move(note));
@@ -166,6 +169,9 @@ Json document_of(const RunStory& story) {
   Json console = Json::array();
   for (const ConsoleEntry& entry : story.console) console.push_back(json_of(entry));
   json["console"] = std::move(console);
+  Json files = Json::array();
+  for (const FileEntry& file : story.files) files.push_back(json_of(file));
+  json["files"] = std::move(files);
   const ProcessEntry* const main = main_process(story.surroundings);
   json["git"] = main == nullptr ? Json(nullptr) : git_json(*main, story.about.dir);
   Json processes = Json::array();
@@ -192,6 +198,7 @@ class ShowPage {
     print_metrics();
     print_system();
     print_sinks();
+    print_files();
     print_console();
     for (const std::string& note : story_.notes) {
       if (&note == &story_.notes.front()) title("notes");
@@ -208,6 +215,16 @@ class ShowPage {
   void title(std::string_view text) {
     context_.out.write("\n" + paint(context_.style, Ink::kBold, text) + "\n");
   }
+  void print_left_out(size_t lines) {
+    if (lines == 0) return;
+    context_.out.write(
+        fmt::format("  and {} (--all shows them)\n", format_plural(lines, "more line")));
+  }
+  void print_lines(const std::vector<std::string>& lines) {
+    const size_t shown = std::min(lines.size(), lines_max_);
+    for (size_t i = 0; i < shown; ++i) context_.out.write(lines[i] + "\n");
+    print_left_out(lines.size() - shown);
+  }
   void print_facts();
   void print_settings();
   void print_ranks();
@@ -217,6 +234,7 @@ class ShowPage {
   void print_metrics();
   void print_system();
   void print_sinks();
+  void print_files();
   void print_console();
 
   Context& context_;
@@ -387,10 +405,7 @@ void ShowPage::print_tree(std::string_view name, const Tree& tree, bool is_round
   title(name);
   std::vector<std::string> lines;
   tree_lines(tree, is_rounded, 0, lines);
-  for (size_t i = 0; i < lines.size() && i < lines_max_; ++i) context_.out.write(lines[i] + "\n");
-  if (lines.size() <= lines_max_) return;
-  context_.out.write(fmt::format("  and {} (--all shows them)\n",
-                                 format_plural(lines.size() - lines_max_, "more line")));
+  print_lines(lines);
 }
 
 void ShowPage::print_metrics() {
@@ -399,9 +414,7 @@ void ShowPage::print_metrics() {
   if (found.title.empty()) return;
   title(found.title);
   context_.out.write(found.table.render(context_.style, 2));
-  if (found.left_out == 0) return;
-  context_.out.write(
-      fmt::format("  and {} (--all shows them)\n", format_plural(found.left_out, "more line")));
+  print_left_out(found.left_out);
 }
 
 void ShowPage::print_system() {
@@ -409,10 +422,7 @@ void ShowPage::print_system() {
   const int64_t time_ns = story_.stats.times_ns.back();
   title("system, " + format_ago(shm::realtime_ns() - time_ns));
   std::vector<std::string> lines = system_lines(story_.stats, context_.style);
-  for (size_t i = 0; i < lines.size() && i < lines_max_; ++i) context_.out.write(lines[i] + "\n");
-  if (lines.size() <= lines_max_) return;
-  context_.out.write(fmt::format("  and {} (--all shows them)\n",
-                                 format_plural(lines.size() - lines_max_, "more line")));
+  print_lines(lines);
 }
 
 void ShowPage::print_sinks() {
@@ -438,6 +448,14 @@ void ShowPage::print_sinks() {
                {sink.error}});
   }
   context_.out.write(table.render(context_.style, 2));
+}
+
+void ShowPage::print_files() {
+  const FilesTable found = files_table(story_.files, lines_max_);
+  if (found.title.empty()) return;
+  title(found.title);
+  context_.out.write(found.table.render(context_.style, 2));
+  print_left_out(found.left_out);
 }
 
 void ShowPage::print_console() {

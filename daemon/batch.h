@@ -4,6 +4,7 @@
 // Filled by the drain thread, then handed to the store thread, then handed back; one thread owns it
 // at any time.
 
+#include "record/file_facts.h"
 #include "shm/mailbox.h"
 #include "store/model.h"
 
@@ -46,8 +47,15 @@ struct Progress {
   bool is_last = false;      // the segment is not needed any more
 };
 
+// A file that a process asked the service to keep.
+struct FileAsk {
+  uint32_t producer = 0;
+  record::FileFacts facts;
+};
+
 struct Batch {
   store::Commit commit;
+  std::vector<FileAsk> files;  // whose records are in here
   std::vector<Progress> progress;
   std::vector<Answer> answers;
   size_t bytes = 0;        // of rows, records and samples, roughly

@@ -46,6 +46,7 @@ Status check_alert(schema::Alert::Reader alert) {
 
 Status check_file(schema::File::Reader file) {
   if (Status s = check_file_name(view(file.getName())); !s) return s;
+  if (Status s = check_text(view(file.getProblem()), "a file's problem"); !s) return s;
   return check_text(view(file.getSource()), "a file's source");
 }
 
@@ -262,6 +263,13 @@ Status Handler::dispatch(Lane& lane, const shm::RecordView& record, schema::Reco
   }
   if (Status s = check_kept(reader); !s) return s;
   if (reader.isFinish()) notes.finish_code = reader.getFinish().getExitCode();
+  if (reader.isFile()) {
+    record::FileFacts file = record::read_file(reader.getFile());
+    if (file.state == record::FileState::kAsked && file.policy != SavePolicy::kNow) {
+      notes.has_files = true;
+      batch.files.push_back({lane.producer, std::move(file)});
+    }
+  }
   const auto bytes = record.payload_untrusted;
   batch.commit.records.push_back(
       {lane.producer, record.header.seq,

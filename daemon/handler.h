@@ -56,6 +56,7 @@ struct ProducerNotes {
   uint64_t next_step = 0;
   std::optional<int32_t> finish_code{};
   std::vector<Request> requests{};  // taken away by the caller
+  bool has_files = false;           // that are copied after its end
 };
 
 class Handler {

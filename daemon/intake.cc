@@ -406,7 +406,8 @@ Progress Intake::progress_of(const std::shared_ptr<Port>& port) {
   progress.dropped = ledger.dropped;
   progress.is_settle = port->is_settled && !std::exchange(port->is_settle_told, port->is_settled);
   if (port->is_settled && port->retire_targets) {
-    progress.is_last = is_drained_to(*port, *port->retire_targets);
+    // Whoever takes over copies the rest of its files, so it must find the segment.
+    progress.is_last = is_drained_to(*port, *port->retire_targets) && !port->notes.has_files;
     port->is_dirty = !progress.is_last;
   }
   return progress;

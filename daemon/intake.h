@@ -73,6 +73,10 @@ class Intake {
   void add_stats(store::Stats stats);
   // The run's description changed: commit it soon.
   void touch();
+  // What became of a file of a producer.
+  void add_file(uint32_t producer, const record::FileFacts& file);
+  // A producer's files are in their final state: its segment is not needed for them any more.
+  void release_files(uint32_t producer);
 
   // Drains at most kTurnBytes of each ring.  Returns the bytes drained.
   uint64_t turn(Scratch& scratch);

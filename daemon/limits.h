@@ -54,6 +54,17 @@ inline constexpr int64_t kLiveIntervalMs = 100;
 // Times as long as writing one took is rest: it takes at most this part (1/50) of the drain thread.
 inline constexpr int64_t kLiveRestFactor = 50;
 
+// Files that one process may have kept live or at its end: each is looked at every kFileLookMs.
+inline constexpr size_t kFilesPerProcessMax = 4096;
+// Time between two looks at a live file: one that is written in pieces is copied when it is whole.
+inline constexpr int64_t kFileLookMs = 1000;
+// A file that never stands still is copied this often all the same.
+inline constexpr int64_t kFileChangingMs = 30'000;
+// Times as long as a copy took is rest for its file: copying takes a twentieth of the disk's time.
+inline constexpr int64_t kFileRestFactor = 20;
+// Time between two tries of a live file that cannot be copied.
+inline constexpr int64_t kFileRetryMs = 30'000;
+
 // Bytes of a poisoned ring that are kept aside for `ringlog doctor`.
 inline constexpr size_t kQuarantineBytesMax = size_t{1} << 20;
 

@@ -222,11 +222,18 @@ void StreamMux::on_settled(const std::string& dir, uint32_t producer) {
                  state->cause.empty() ? "" : ": " + state->cause);
   }
   member->second.is_settled = true;
+  end_files(run, producer);
   if (!member->second.is_dead) {
     parts_.loop.after(kRetireMs, [this, dir, producer] { retire(dir, producer); });
   }
   if (has_unsettled_dead(run)) return;
   for (const auto& done : std::exchange(run.settle_waiters, {})) done();
+}
+
+void StreamMux::end_files(const Run& run, uint32_t producer) {
+  parts_.files.end(run.stream, producer, [this, stream = run.stream, producer](const KeptFiles&) {
+    parts_.drain.post([stream, producer] { stream->intake.release_files(producer); });
+  });
 }
 
 bool StreamMux::is_unwatched(const Run& run) {
@@ -362,6 +369,8 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
   if (words.stop_requested.load(std::memory_order_relaxed) != 0) board.request_stop();
   if (state.worker == 0) join_agreement(rank_ports(run), **port);
   fail_consumed_requests(*(*port)->segment, (*port)->state.rings);
+  (*port)->notes.has_files = parts_.files.has(run.info.dir, state.producer);
+  parts_.files.introduce(run.info.dir, *port);
   spdlog::info("run {}: goes on with segment {} of pid {}", run.info.run_id, (*port)->uuid,
                state.pid);
   add_member(run, *port, state, pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr, {});

@@ -296,8 +296,13 @@ void StreamMux::drain_all(std::function<void()> done) {
   };
   parts_.loop.after(kShutdownWaitMs, once);
   parts_.monitor.flush();
+  // What became of files is stored as well.
+  parts_.files.when_idle([this, once] { parts_.loop.post([this, once] { drain_runs(once); }); });
+}
+
+void StreamMux::drain_runs(const std::function<void()>& done) {
   const std::vector<std::string> dirs = open_dirs();
-  auto countdown = std::make_shared<Countdown>(Countdown{dirs.size() + 1, once});
+  auto countdown = std::make_shared<Countdown>(Countdown{dirs.size() + 1, done});
   for (const std::string& dir : dirs) {
     parts_.drain.post([this, stream = runs_.at(dir)->stream, countdown] {
       stream->intake.barrier(

@@ -40,6 +40,9 @@ std::string finish_reply(const FinishReport& report) {
     finish.setStored(report.stored);
     finish.setDropped(report.dropped);
     finish.setSent(report.sent);
+    finish.setFiles(report.files);
+    finish.setFileBytes(report.file_bytes);
+    finish.setFilesFailed(report.files_failed);
   });
 }
 

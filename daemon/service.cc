@@ -41,8 +41,13 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
     : place_(place),
       doorbell_(std::move(doorbell)),
       network_(clock_),
+      files_(clock_,
+             [this](const std::shared_ptr<Stream>& stream, uint32_t producer,
+                    const record::FileFacts& file) {
+               drain_.post([stream, producer, file] { stream->intake.add_file(producer, file); });
+             }),
       drain_(doorbell_->page(), clock_),
-      writer_(clock_, large_, network_,
+      writer_(clock_, large_, network_, files_,
               [this](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
                 auto box = std::make_shared<std::unique_ptr<Batch>>(std::move(batch));
                 drain_.post(
@@ -53,7 +58,7 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
                  auto box = std::make_shared<store::Stats>(std::move(stats));
                  drain_.post([stream, box] { stream->intake.add_stats(std::move(*box)); });
                }),
-      mux_({loop_, drain_, writer_, network_, tidier_, diffs_, large_, monitor_, clock_,
+      mux_({loop_, drain_, writer_, network_, tidier_, diffs_, files_, large_, monitor_, clock_,
             place.segments, epoch_of(*doorbell_), place.path}),
       server_(loop_, mux_, clock_,
               {.runtime_dir_fd = place.dir.get(),
@@ -103,6 +108,7 @@ void Service::run() {
   loop_.run();
   server_.close();
   // Each stage before the one it gives to.
+  files_.stop();
   drain_.stop();
   drain_thread.join();
   writer_.stop();

@@ -62,6 +62,7 @@ class Service {
   ControlLoop loop_;
   LargeReplies large_;
   Network network_;
+  FileKeeper files_;
   Drain drain_;
   Writer writer_;
   Tidier tidier_;

@@ -21,9 +21,22 @@ struct StreamMux::Opened {
   std::vector<store::ProducerState> producers;
   std::vector<store::KeySet> key_sets;
   store::SummaryFacts facts;
+  std::vector<store::RunFile> files;
 };
 
 namespace {
+
+// What an earlier service has not copied to the end.
+std::vector<store::RunFile> read_open_files(const std::string& dir) {
+  auto reader = store::RunReader::open(dir);
+  auto files = reader ? (*reader)->files() : Result<std::vector<store::RunFile>>(reader.error());
+  if (!files) {
+    spdlog::warn("files of {} are not kept on: {}", dir, files.error().message);
+    return {};
+  }
+  std::erase_if(*files, [](const store::RunFile& file) { return file.facts.is_final; });
+  return std::move(*files);
+}
 
 // What the live summary goes on from.
 store::SummaryFacts read_facts(const std::string& dir) {
@@ -51,7 +64,9 @@ Result<std::shared_ptr<Opened>> open_run(const std::string& dir) {
   auto key_sets = opened->store->key_sets();
   if (!key_sets) return key_sets.take_error();
   opened->key_sets = std::move(*key_sets);
-  if (!opened->producers.empty()) opened->facts = read_facts(dir);
+  if (opened->producers.empty()) return opened;
+  opened->facts = read_facts(dir);
+  opened->files = read_open_files(dir);
   return opened;
 }
 
@@ -196,12 +211,19 @@ void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>
   run.stream = make_stream(run, **opened);
   run.state = State::kOpen;
   parts_.drain.post([&drain = parts_.drain, stream = run.stream] { drain.add(stream); });
+  for (const store::RunFile& file : (*opened)->files) {
+    parts_.files.watch(run.stream, file.producer, nullptr, file.facts);
+  }
   for (const auto& then : waiting) then(&run);
   parts_.monitor.add(run.stream);
   if (const auto sinks = run.stream->board.meta().sinks; !sinks.empty()) {
     parts_.network.add(run.stream, sinks);
   }
   check_lost(run);
+  for (const store::RunFile& file : (*opened)->files) {
+    const auto producer = run.stream->board.producer(file.producer);
+    if (!producer || producer->state != "running") end_files(run, file.producer);
+  }
 }
 
 std::shared_ptr<Stream> StreamMux::make_stream(const Run& run, Opened& opened) {
@@ -290,6 +312,7 @@ void StreamMux::start_closing(const std::string& dir, bool is_idle) {
   run.is_close_asked = false;
   // Somebody may have come meanwhile.
   if (!is_idle || !run.members.empty() || run.empty_since_ms == 0) return;
+  if (parts_.files.is_busy(dir)) return;
   run.state = State::kClosing;
   parts_.monitor.remove(*run.stream);
   parts_.drain.post([this, dir, stream = run.stream] {
@@ -307,6 +330,7 @@ void StreamMux::start_closing(const std::string& dir, bool is_idle) {
 void StreamMux::on_closed(const std::string& dir) {
   Run& run = *runs_.at(dir);
   run.stream.reset();
+  parts_.files.forget(dir);
   if (run.waiting.empty()) {
     runs_.erase(dir);
   } else {

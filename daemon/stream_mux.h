@@ -12,6 +12,7 @@
 #include "daemon/clock.h"
 #include "daemon/diff_keeper.h"
 #include "daemon/drain.h"
+#include "daemon/file_keeper.h"
 #include "daemon/large_replies.h"
 #include "daemon/loop.h"
 #include "daemon/monitor/monitor.h"
@@ -48,6 +49,7 @@ class StreamMux {
     Network& network;
     Tidier& tidier;
     DiffKeeper& diffs;
+    FileKeeper& files;
     LargeReplies& large;
     Monitor& monitor;
     const Clock& clock;
@@ -152,6 +154,7 @@ class StreamMux {
   void retire(const std::string& dir, uint32_t producer);
   void retire_finished(int32_t pid);
   void on_retired(const std::string& dir, uint32_t producer);
+  void end_files(const Run& run, uint32_t producer);
   void check_lost(Run& run);
   Status adopt_into(Run& run, FoundSegment& found);
   void note_dead_members(Run& run);
@@ -167,6 +170,7 @@ class StreamMux {
   void query_open(const std::vector<std::string>& dirs, bool with_barrier,
                   const Reply<std::vector<RunStatus>>& reply);
   void barrier(const std::vector<std::string>& dirs, std::function<void()> done);
+  void drain_runs(const std::function<void()>& done);
   void collect(const std::vector<std::string>& dirs, const Reply<std::vector<RunStatus>>& reply);
   std::vector<std::string> open_dirs() const;
 

@@ -104,6 +104,7 @@ void Writer::strip(Batch& batch, Stream& stream, const Error& why) {
                    batch.commit.records.size(), why.message);
   batch.commit.blocks.clear();
   batch.commit.records.clear();
+  batch.files.clear();
 }
 
 void Writer::finish(Pending& pending, bool was_synced) {
@@ -111,6 +112,13 @@ void Writer::finish(Pending& pending, bool was_synced) {
   RINGLOG_FAILPOINT("before_give_back");
   give_back(batch, *pending.stream, was_synced);
   if (!pending.stream->writes.unsynced.empty()) unsynced_.insert(pending.stream);
+  for (const FileAsk& file : batch.files) {
+    const auto owner =
+        std::find_if(batch.progress.begin(), batch.progress.end(),
+                     [&](const Progress& p) { return p.port->producer == file.producer; });
+    files_.watch(pending.stream, file.producer,
+                 owner == batch.progress.end() ? nullptr : owner->port, file.facts);
+  }
   RINGLOG_FAILPOINT("before_answers");
   for (const Answer& due : batch.answers) answer(pending.stream, batch, due);
   if (!batch.commit.empty()) network_.more(pending.stream);
@@ -150,10 +158,7 @@ void Writer::answer(const std::shared_ptr<Stream>& stream, const Batch& batch,
     case RequestKind::kFlush:
       return answer_flush(stream, answer, *progress);
     case RequestKind::kFinish:
-      return deliver(*answer.port, answer.request,
-                     finish_reply({progress->attempted, progress->stored, progress->dropped,
-                                   answer.port->sent_rows.load(std::memory_order_relaxed)}),
-                     large_);
+      return answer_finish(stream, answer, *progress);
     case RequestKind::kSummary:
       return network_.post([this, stream, answer] {
         auto reader = store::RunReader::open(stream->info.dir);
@@ -166,6 +171,21 @@ void Writer::answer(const std::shared_ptr<Stream>& stream, const Batch& batch,
     case RequestKind::kRunInfo:
       return;  // answered by the intake
   }
+}
+
+// Once its files are copied, too.
+void Writer::answer_finish(const std::shared_ptr<Stream>& stream, const Answer& answer,
+                           const Progress& progress) {
+  FinishReport report{progress.attempted, progress.stored, progress.dropped};
+  files_.end(stream, answer.port->producer,
+             [this, port = answer.port, request = answer.request, report](const KeptFiles& kept) {
+               FinishReport whole = report;
+               whole.sent = port->sent_rows.load(std::memory_order_relaxed);
+               whole.files = kept.files;
+               whole.file_bytes = kept.bytes;
+               whole.files_failed = kept.failed;
+               deliver(*port, request, finish_reply(whole), large_);
+             });
 }
 
 void Writer::answer_flush(const std::shared_ptr<Stream>& stream, const Answer& answer,

@@ -10,6 +10,7 @@
 
 #include "daemon/batch.h"
 #include "daemon/clock.h"
+#include "daemon/file_keeper.h"
 #include "daemon/large_replies.h"
 #include "daemon/network.h"
 #include "daemon/stream.h"
@@ -28,8 +29,13 @@ class Writer {
   // `stored` takes each batch back after it is written; it runs on the store thread.
   using Stored = std::function<void(std::shared_ptr<Stream>, std::unique_ptr<Batch>)>;
 
-  Writer(const Clock& clock, LargeReplies& large, Network& network, Stored stored)
-      : clock_(clock), large_(large), network_(network), stored_(std::move(stored)) {}
+  Writer(const Clock& clock, LargeReplies& large, Network& network, FileKeeper& files,
+         Stored stored)
+      : clock_(clock),
+        large_(large),
+        network_(network),
+        files_(files),
+        stored_(std::move(stored)) {}
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
@@ -59,6 +65,8 @@ class Writer {
   void finish(Pending& pending, bool was_synced);
   void give_back(const Batch& batch, Stream& stream, bool was_synced);
   void answer(const std::shared_ptr<Stream>& stream, const Batch& batch, const Answer& answer);
+  void answer_finish(const std::shared_ptr<Stream>& stream, const Answer& answer,
+                     const Progress& progress);
   void answer_flush(const std::shared_ptr<Stream>& stream, const Answer& answer,
                     const Progress& progress);
   void sync_due(bool all);
@@ -69,6 +77,7 @@ class Writer {
   const Clock& clock_;
   LargeReplies& large_;
   Network& network_;
+  FileKeeper& files_;
   const Stored stored_;
   TaskQueue queue_;
   // Store thread.

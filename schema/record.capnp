@@ -148,7 +148,14 @@ struct File {
   name @0 :Text;               # Relative to the run's files/ folder; no `..`, not absolute.
   policy @1 :Policy;
   source @2 :Text;             # Absolute path it was saved from.
+  # What became of it: by the process for `now`, else by the service, in a record of its own for
+  # each change of the state.
+  state @3 :State;
+  size @4 :UInt64;             # Bytes of the copy; 0 unless it was kept.
+  problem @5 :Text;            # A sentence; empty: all is well.
+  isFinal @6 :Bool;            # The process has ended: nothing more will be copied.
   enum Policy { now @0; live @1; end @2; }
+  enum State { asked @0; kept @1; failed @2; }
 }
 
 struct Finish {

@@ -32,6 +32,10 @@ struct Report {
   stored @1 :UInt64;
   dropped @2 :UInt64;          # Refused by the full-ring policy and counted.
   sent @3 :UInt64;             # Acknowledged by every sink; 0 without sinks.
+  # Files that the service was asked to keep, live or at the end.
+  files @4 :UInt64;            # Kept.
+  fileBytes @5 :UInt64;        # Of these.
+  filesFailed @6 :UInt64;
 }
 
 struct RunInfo {

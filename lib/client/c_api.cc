@@ -133,6 +133,20 @@ void ringlog_row_log(ringlog_row* row, uint64_t step, const double* values) {
 
 void ringlog_row_free(ringlog_row* row) { delete row; }
 
+int ringlog_save(ringlog_run* run, const char* pattern, ringlog_save_policy policy,
+                 const char* base_path) {
+  if (run == nullptr || pattern == nullptr) return static_cast<int>(ringlog::Code::kDisabled);
+  int code = static_cast<int>(ringlog::Code::kIo);
+  guarded([&] {
+    ringlog::SaveOptions options;
+    options.policy = static_cast<ringlog::SavePolicy>(policy);
+    if (base_path != nullptr) options.base_path = base_path;
+    const auto saved = run->run.save(pattern, options);
+    code = saved ? 0 : static_cast<int>(saved.error().code);
+  });
+  return code;
+}
+
 int ringlog_should_stop(const ringlog_run* run) {
   return run != nullptr && run->run.should_stop() ? 1 : 0;
 }

@@ -22,6 +22,7 @@ bool MailboxReply::look_around(int64_t start_ns,
   progress.positions = {words.stored_rows.load(std::memory_order_relaxed),
                         words.synced_rows.load(std::memory_order_relaxed),
                         words.sent_rows.load(std::memory_order_relaxed)};
+  progress.file_bytes_left = words.file_bytes_left.load(std::memory_order_relaxed);
   on_progress(progress);
   return is_there;
 }
@@ -72,7 +73,8 @@ template <>
 Result<FinishReport> parse_reply(const std::string& bytes) {
   return parse<FinishReport>(bytes, [](schema::Reply::Reader reply) -> Result<FinishReport> {
     const auto r = reply.getFinish();
-    return FinishReport{r.getAttempted(), r.getStored(), r.getDropped(), r.getSent()};
+    return FinishReport{r.getAttempted(), r.getStored(),    r.getDropped(),    r.getSent(),
+                        r.getFiles(),     r.getFileBytes(), r.getFilesFailed()};
   });
 }
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <set>
 
 namespace ringlog {
@@ -154,25 +153,6 @@ void Run::console(std::string_view bytes, bool is_stderr) noexcept {
     core_->publish_output(
         record::encode_console(bytes.substr(0, kPieceMax), is_stderr, shm::realtime_ns()));
   }
-}
-
-Status Run::save(const std::string& path) {
-  namespace fs = std::filesystem;
-  if (core_->dir().empty()) return Error{Code::kDisabled, "save: this run does not log"};
-  const fs::path source = fs::absolute(path);
-  const fs::path name = source.filename();
-  if (name.empty() || name == "..") {
-    return Error{Code::kInvalidArgument, "save: " + path + " names no file"};
-  }
-  std::error_code error;
-  fs::copy_file(source, fs::path(core_->dir()) / "files" / name,
-                fs::copy_options::overwrite_existing, error);
-  if (error) {
-    const Code code = error == std::errc::no_such_file_or_directory ? Code::kNotFound : Code::kIo;
-    return Error{code, "save " + path + " to " + core_->dir() + "/files: " + error.message()};
-  }
-  core_->publish(record::encode_file(name.string(), source.string(), shm::realtime_ns()));
-  return Done{};
 }
 
 Handle<Positions> Run::flush(Durability level) {

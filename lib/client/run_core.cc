@@ -226,7 +226,10 @@ FinishReport RunCore::collect_report(Session& session, int64_t deadline_ns) noex
       ::usleep(20'000);
     } while (!session.is_service_there() && shm::monotonic_ns() < deadline_ns);
   }
-  refuse(std::move(why).in("finish: rows are committed but not known to be stored"));
+  const uint64_t bytes = session.service_words().file_bytes_left.load(std::memory_order_relaxed);
+  refuse(std::move(why).in(bytes == 0 ? "finish: rows are committed but not known to be stored"
+                                      : "finish: the service still copies " +
+                                            std::to_string(bytes) + " bytes of files"));
   return {.attempted = session.attempted_rows(),
           .stored = session.service_words().stored_rows.load(std::memory_order_relaxed),
           .dropped = session.dropped_rows(),
@@ -325,6 +328,10 @@ void RunCore::say_end(const FinishReport& report) const noexcept {
   try {
     std::string text = "run " + id_ + ": " + std::to_string(report.stored) + " rows stored";
     if (report.dropped > 0) text += ", " + std::to_string(report.dropped) + " dropped";
+    if (report.files > 0) text += ", " + std::to_string(report.files) + " files kept";
+    if (report.files_failed > 0) {
+      text += ", " + std::to_string(report.files_failed) + " files not kept";
+    }
     const uint64_t known = report.stored + report.dropped;
     if (report.attempted > known) {
       text += ", " + std::to_string(report.attempted - known) + " not yet known to be stored";

@@ -207,12 +207,16 @@ Words encode_console(std::string_view bytes, bool is_stderr, int64_t time_ns) {
   });
 }
 
-Words encode_file(std::string_view name, std::string_view source, int64_t time_ns) {
+Words encode_file(const FileFacts& facts, int64_t time_ns) {
   return encode(time_ns, [&](schema::Record::Builder record) {
     auto file = record.initFile();
-    set_text(name, [&](capnp::uint n) { return file.initName(n); });
-    set_text(source, [&](capnp::uint n) { return file.initSource(n); });
-    file.setPolicy(schema::File::Policy::NOW);
+    set_text(facts.name, [&](capnp::uint n) { return file.initName(n); });
+    set_text(facts.source, [&](capnp::uint n) { return file.initSource(n); });
+    file.setPolicy(static_cast<schema::File::Policy>(facts.policy));
+    file.setState(static_cast<schema::File::State>(facts.state));
+    file.setSize(facts.size);
+    set_text(facts.problem, [&](capnp::uint n) { return file.initProblem(n); });
+    file.setIsFinal(facts.is_final);
   });
 }
 

@@ -4,6 +4,7 @@
 // Each function allocates; none is on the hot path.  Input is checked first by check_items().  Safe
 // from any thread.
 
+#include "record/file_facts.h"
 #include "record/message.h"
 #include "record/process_facts.h"
 
@@ -40,7 +41,7 @@ Words encode_metric(std::string_view name, const MetricOptions& options, int64_t
 Words encode_alert(std::string_view title, std::string_view text, AlertLevel level,
                    int64_t time_ns);
 Words encode_console(std::string_view bytes, bool is_stderr, int64_t time_ns);
-Words encode_file(std::string_view name, std::string_view source, int64_t time_ns);
+Words encode_file(const FileFacts& file, int64_t time_ns);
 Words encode_process(const ProcessFacts& facts, int64_t time_ns);
 Words encode_finish(int32_t exit_code, int64_t time_ns);
 Words encode_blob(uint64_t id, uint64_t size, int64_t time_ns);

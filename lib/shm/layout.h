@@ -5,7 +5,8 @@
 //
 //   page 0   SegmentHeader       constant     who, which run, and the offset of everything below
 //   page 1   ServiceWords        by service   epoch, stop request, stored / synced / sent rows, the
-//                                             steps agreed on, what the service has to say
+//                                             steps agreed on, file bytes left to copy, what
+//                                             the service has to say
 //   page 2   RingConsumer[32]    by service   head and room word of each ring
 //   page 3   ProducerWords       by process   how it ended, the step it is at
 //   page 4   RingProducer[32]    by process   tail and loss counters of each ring
@@ -40,7 +41,7 @@ static_assert(std::atomic<uint32_t>::is_always_lock_free);
 inline constexpr uint64_t kSegmentMagic = 0x01676f6c676e6972;
 // Other majors are refused.  A higher minor only adds what an older reader may ignore.
 inline constexpr uint16_t kLayoutMajor = 1;
-inline constexpr uint16_t kLayoutMinor = 2;
+inline constexpr uint16_t kLayoutMinor = 3;
 
 struct RingGeometry {
   uint64_t data_offset;  // from the start of the file, page aligned
@@ -109,7 +110,8 @@ struct ServiceWords {
   // Since layout 1.2; zeros before.  A step counts from 1 here, 0: nothing was asked for.
   std::atomic<uint64_t> stop_step;        // ORDER agree: all ranks stop at this step
   std::atomic<uint64_t> checkpoint_step;  // ORDER agree: all ranks save themselves at this step
-  std::atomic<uint64_t> reserved;
+  // Since layout 1.3; zero before.  Of this process's files, what is still to be copied at its end.
+  std::atomic<uint64_t> file_bytes_left;
   NoticeWords notice;
 };
 static_assert(offsetof(ServiceWords, stop_step) == 40);

@@ -188,6 +188,22 @@ Status RunReader::for_each_record(std::optional<uint16_t> kind, uint64_t from_ls
   return read;
 }
 
+Result<std::vector<RunFile>> RunReader::files() {
+  std::map<std::pair<std::string, uint32_t>, RunFile> newest;
+  constexpr auto kFile = static_cast<uint16_t>(schema::Record::FILE);
+  Status read = for_each_record(kFile, 0, [&](const RecordView& view) {
+    record::FileFacts facts = record::read_file(view.record.getFile());
+    RunFile& file = newest[{facts.name, view.producer}];
+    file = {view.producer, view.record.getTimeNs(), std::move(facts)};
+    return true;
+  });
+  if (!read) return read.take_error();
+  std::vector<RunFile> files;
+  files.reserve(newest.size());
+  for (auto& [key, file] : newest) files.push_back(std::move(file));
+  return files;
+}
+
 Status RunReader::for_each_stats(int64_t time_begin_ns, const StatsVisitor& visitor) {
   const int64_t begin = std::max(time_begin_ns, kStatsSpanMaxNs) - kStatsSpanMaxNs;
   Status read = scan_prefix(

@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "record/file_facts.h"
 #include "schema/record.capnp.h"
 #include "store/aggregate.h"
 #include "store/metric_rules.h"
@@ -133,6 +134,13 @@ struct RecordView {
 };
 using RecordVisitor = std::function<bool(const RecordView&)>;
 
+// A file of the run as its last record says.
+struct RunFile {
+  uint32_t producer = 0;
+  int64_t time_ns = 0;  // of that record
+  record::FileFacts facts;
+};
+
 using StatsVisitor = std::function<bool(const Stats&)>;
 
 class RunReader {
@@ -187,6 +195,9 @@ class RunReader {
   // schema::Record::Which, or nothing for all.
   Status for_each_record(std::optional<uint16_t> kind, uint64_t from_lsn,
                          const RecordVisitor& visitor);
+
+  // Files that were saved, each name of a producer once, by name.
+  Result<std::vector<RunFile>> files();
 
   // Visits the samples of the machine, oldest first, from the value on that may hold
   // `time_begin_ns`.

@@ -252,7 +252,7 @@ TEST_F(HandlerTest, MalformedKeysRefuseTheRecordOnly) {
   EXPECT_THAT(give(free_row(0, {{"\xc3", 1.0}})), FailsWith(Code::kInvalidArgument));
   EXPECT_THAT(give(free_row(1, {{"a", "\xff"}})), FailsWith(Code::kInvalidArgument));
   EXPECT_THAT(give(free_row(2, {{"", 1.0}})), FailsWith(Code::kInvalidArgument));
-  EXPECT_THAT(give(make_record(record::encode_file("../up", "/x", 1), 3)),
+  EXPECT_THAT(give(make_record(record::encode_file({.name = "../up", .source = "/x"}, 1), 3)),
               FailsWith(Code::kInvalidArgument));
   EXPECT_EQ(lane_.refused, 4u);
   EXPECT_THAT(give(free_row(3, {{"a", 1.0}})), IsOk());

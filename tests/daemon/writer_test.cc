@@ -81,8 +81,9 @@ class WriterTest : public ::testing::Test {
   SystemClock clock_;
   LargeReplies large_;
   Network network_{clock_};
+  FileKeeper files_{clock_, [](const auto&, uint32_t, const auto&) {}};
   std::promise<void> stored_;
-  Writer writer_{clock_, large_, network_,
+  Writer writer_{clock_, large_, network_, files_,
                  [this](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
                    stream->intake.confirm(std::move(batch));
                    stored_.set_value();

@@ -318,6 +318,20 @@ class DataTest(SandboxTest):
         saved = self.sandbox.root / PROJECT / RUN / "files" / "model.bin"
         self.assertEqual(saved.read_bytes(), b"weights")
 
+    def test_save_survives(self) -> None:
+        """A program that is killed loses neither its live nor its last files."""
+        path = self.sandbox.scratch / "model.bin"
+        path.write_bytes(b"early")
+        script = self.script()
+        script.do(f"save {path} live", "0 0")
+        script.do(f"save {path} end {self.sandbox.scratch.parent}", "0 0")
+        path.write_bytes(b"weights")
+        script.program.kill()
+        files = self.sandbox.root / PROJECT / RUN / "files"
+        for saved in (files / "model.bin", files / self.sandbox.scratch.name / "model.bin"):
+            until(lambda saved=saved: saved.exists() and saved.read_bytes() == b"weights",
+                  f"{saved} is kept")
+
     def test_alerts(self) -> None:
         """One of a title in 60 s: a loop that alerts does not drown anybody."""
         script = self.script()

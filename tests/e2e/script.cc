@@ -3,13 +3,14 @@
 //   init                          log loss=f:0.5 n=i:3 [step=7] [commit=0]
 //   config net>width=i:3          summary best=f:1
 //   metric val/* epoch max,last   hist grad 4 0 1 2 3
-//   alert title text [0-2]        save PATH
+//   alert title text [0-2]        save PATTERN [now|live|end [BASE]]
 //   flush                         deliver run | summary
 //   live [DIR]                    status
 //   should_stop [STEP]            checkpoint STEP
 //   fork loss=f:1                 (a child that logs one row, then leaves)
 //   forks 100 loss=f:1            (so many at the same time)
-//   finish 3                      exit 3
+//   finish 3                      files   (finish, and what became of files)
+//   exit 3
 //
 // Values: f: i: u: b: s: for float64, int64, uint64, bool, text; l:1,2 for a list.  `>` separates
 // the keys of nested objects.  Each line is answered with one line: `ok`, a value, or `error: why`.
@@ -209,6 +210,25 @@ std::string finish(const Words& words) {
          std::to_string(report.dropped);
 }
 
+std::string finish_files() {
+  const ringlog::FinishReport report = g_run->finish();
+  return std::to_string(report.files) + " " + std::to_string(report.file_bytes) + " " +
+         std::to_string(report.files_failed);
+}
+
+std::string save(const Words& words) {
+  ringlog::SaveOptions options;
+  if (words.size() > 2 && words[2] == "live") options.policy = ringlog::SavePolicy::kLive;
+  if (words.size() > 2 && words[2] == "end") options.policy = ringlog::SavePolicy::kEnd;
+  if (words.size() > 3) options.base_path = words[3];
+  uint64_t told = 0;
+  options.on_progress = [&](const ringlog::SaveReport& report) { told = report.bytes; };
+  const auto saved = g_run->save(words[1], options);
+  if (!saved) return failed(saved);
+  if (saved->bytes != told) return "error: the progress ended at " + std::to_string(told);
+  return std::to_string(saved->files) + " " + std::to_string(saved->bytes);
+}
+
 std::string obey(const Words& words) {
   const std::string& what = words[0];
   if (what == "init") return g_run.emplace(ringlog::init()).ok() ? g_run->id() : "disabled";
@@ -221,6 +241,7 @@ std::string obey(const Words& words) {
   if (what == "forks") return fork_children(words);
   if (what == "fork") return fork_child(words);
   if (what == "finish") return finish(words);
+  if (what == "files") return finish_files();
   if (what == "should_stop" && words.size() > 1) {
     return g_run->should_stop(std::stoull(words[1])) ? "yes" : "no";
   }
@@ -240,6 +261,7 @@ std::string obey(const Words& words) {
     const int level = words.size() > 3 ? std::stoi(words[3]) : 0;
     g_run->alert(words[1], words[2], static_cast<ringlog::AlertLevel>(level));
   }
+  if (what == "save" && words.size() > 2) return save(words);
   if (what == "save") {
     const ringlog::Status saved = g_run->save(words[1]);
     if (!saved) return "error: " + saved.error().message;

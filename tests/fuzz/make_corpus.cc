@@ -71,7 +71,7 @@ std::vector<std::pair<std::string, record::Words>> records() {
           {"metric", encode_metric("loss*", {"epoch", {"min", "max"}, false}, 3)},
           {"alert", encode_alert("title", "text", AlertLevel::kWarn, 1)},
           {"console", encode_console("a line\n", true, 1)},
-          {"file", encode_file("model/weights", "/tmp/w", 4)},
+          {"file", encode_file({.name = "model/weights", .source = "/tmp/w"}, 4)},
           {"process", encode_process({.executable = "/bin/a",
                                       .build_id = "0a",
                                       .command = {"a", "b"},

@@ -260,10 +260,15 @@ TEST(EncodeRecord, MetricAlertConsoleAndFile) {
     const auto data = record.getConsole().getData();
     EXPECT_EQ(std::string(reinterpret_cast<const char*>(data.begin()), data.size()), bytes);
   });
-  read_record(encode_file("model.pt", "/tmp/model.pt", 456), [](auto record) {
-    EXPECT_EQ(record.getFile().getName(), "model.pt");
-    EXPECT_EQ(record.getFile().getSource(), "/tmp/model.pt");
-  });
+  const FileFacts file{.name = "model.pt",
+                       .source = "/tmp/model.pt",
+                       .policy = SavePolicy::kEnd,
+                       .state = FileState::kFailed,
+                       .size = 7,
+                       .problem = "the disk is full",
+                       .is_final = true};
+  read_record(encode_file(file, 456),
+              [&](auto record) { EXPECT_EQ(read_file(record.getFile()), file); });
 }
 
 TEST(EncodeRecord, FinishAndBlob) {

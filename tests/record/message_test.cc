@@ -52,7 +52,7 @@ std::vector<Words> large_messages() {
   const Item items[] = {
       {"loss", 0.5}, {"nested", Value(outer)}, {"list", Value(mixed)}, {"ints", Value(integers)}};
   return {encode_free_row(1, 2, items), encode_metric("m*", {"epoch", {"min", "max"}, false}, 3),
-          encode_file("a", "/b", 4)};
+          encode_file({.name = "a", .source = "/b"}, 4)};
 }
 
 void flip(Words& words, size_t bit) { words[bit / 64] ^= uint64_t{1} << (bit % 64); }

@@ -77,6 +77,7 @@ void use_example(const Fd& fd) {
   service->service().stored_rows.store(1);
   service->service().stop_step.store(101);
   service->service().checkpoint_step.store(51);
+  service->service().file_bytes_left.store(4096);
   write_notice(service->service().notice, "the disk is full");
   Slot& slot = client->slots()[7];
   slot.word.store(slot_word(6, SlotState::kRequested) | kSlotWaiter);

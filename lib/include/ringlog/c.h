@@ -79,6 +79,18 @@ RINGLOG_C_API ringlog_row* ringlog_row_new(ringlog_run* run, const char* const* 
 RINGLOG_C_API void ringlog_row_log(ringlog_row* row, uint64_t step, const double* values);
 RINGLOG_C_API void ringlog_row_free(ringlog_row* row);
 
+/* When a file is copied into the run's folder: before the call returns; by the service some seconds
+ * after each change and when the process ends; by the service when the process ends. */
+typedef enum {
+  RINGLOG_SAVE_NOW = 0,
+  RINGLOG_SAVE_LIVE = 1,
+  RINGLOG_SAVE_END = 2
+} ringlog_save_policy;
+/* Keeps the files that a pattern names; `base_path` (NULL: none) as in run.h.  0, or a Code of
+ * result.h. */
+RINGLOG_C_API int ringlog_save(ringlog_run* run, const char* pattern, ringlog_save_policy policy,
+                               const char* base_path);
+
 /* 1 once somebody asked the run to stop. */
 RINGLOG_C_API int ringlog_should_stop(const ringlog_run* run);
 /* Waits until everything logged so far is stored, at most `timeout_ms`.  0: stored; otherwise a

@@ -34,6 +34,11 @@ struct FinishReport {
   uint64_t stored = 0;
   uint64_t dropped = 0;  // refused by the full-ring policy, counted
   uint64_t sent = 0;     // acknowledged by every sink; 0 without sinks
+  // Of save() with a policy other than kNow: copied by the service, their bytes, and those that
+  // could not be, of which `ringlog show` says why.
+  uint64_t files = 0;
+  uint64_t file_bytes = 0;
+  uint64_t files_failed = 0;
 };
 
 struct RunInfo {
@@ -46,7 +51,8 @@ struct RunInfo {
 // What on_progress is told, about every 100 ms of waiting.
 struct Progress {
   std::chrono::nanoseconds waited;
-  Positions positions;  // of this process, as the service last published them
+  Positions positions;           // of this process, as the service last published them
+  uint64_t file_bytes_left = 0;  // of its files, once it finishes
 };
 
 namespace detail {

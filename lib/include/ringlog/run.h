@@ -20,6 +20,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -68,6 +69,28 @@ struct SyncStatus {
 };
 
 enum class AlertLevel : uint8_t { kInfo = 0, kWarn = 1, kError = 2 };
+
+// When a file is copied into the run's files/ folder.
+enum class SavePolicy : uint8_t {
+  kNow = 0,   // before save() returns
+  kLive = 1,  // by the service, some seconds after each change, and when the process ends
+  kEnd = 2,   // by the service, when the process ends, however it does
+};
+
+// Files as far as they are copied; of all of them in the end.
+struct SaveReport {
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+  uint64_t bytes_left = 0;
+};
+
+struct SaveOptions {
+  SavePolicy policy = SavePolicy::kNow;
+  // A folder above the files: the path below it is the file's name below files/.  Empty: of a
+  // relative path all of it, of others what follows the last folder without a wildcard.
+  std::string base_path{};
+  std::function<void(const SaveReport&)> on_progress{};  // of kNow, every 8 MiB
+};
 
 // Rows with a fixed set of keys: the hot path.  Copies share; keeps its run alive.
 class RINGLOG_API Row {
@@ -120,9 +143,16 @@ class RINGLOG_API Run {
   // is only counted; the next one says how many there were.
   void alert(std::string_view title, std::string_view text, AlertLevel level = AlertLevel::kInfo,
              std::chrono::nanoseconds min_interval = std::chrono::seconds(60)) noexcept;
-  // Copies a file into the run's files/ folder.
-  //   kNotFound, kIo, kInvalidArgument (a name with `..`), kDisabled
+  // Copies a file into the run's files/ folder, whole or not at all; save(path, {}) says how much.
   Status save(const std::string& path);
+  // The same for the files that a pattern names now (`*`, `?`, `[a-z]`; folders are left out), at
+  // the time that the policy says.  With kLive and kEnd a single file may still be to come, it must
+  // stay where it is until the process has ended, and finish() waits until it is copied.
+  //   kNotFound         there is no such file
+  //   kInvalidArgument  a folder, a device, a name that leads out of files/, too many files
+  //   kIo, kPermission  a file cannot be read, or the run's folder not be written; others were kept
+  //   kDisabled         the run does not log
+  Result<SaveReport> save(const std::string& pattern, const SaveOptions& options);
   // A piece of console output, kept with the run.
   void console(std::string_view bytes, bool is_stderr) noexcept;
 
