@@ -35,7 +35,7 @@ Status write_rows(RunReader& run, ExportFormat format, Output& out, uint64_t& ro
 }
 
 Status write_lines(RunReader& run, bool is_json, Output& out, uint64_t& lines) {
-  auto written = write_console(ReaderAccess::store(run), is_json, out);
+  auto written = write_console(ReaderAccess::store(run), {}, is_json, out);
   if (!written) return written.take_error();
   lines = *written;
   return Done{};
@@ -82,6 +82,10 @@ int export_folder(RunReader& run, const ExportOptions& options) {
   auto count = is_wandb ? export_wandb(run, path, options.splits_ranks) : write_tfevents(run, path);
   if (!count) return fail(count.error());
   say(fmt::format("{} in {}", format_plural(count->rows, "row"), printable(path)));
+  if (count->missing_files > 0) {
+    say(fmt::format("warning: {} left out: not in the run's folder any more",
+                    format_plural(count->missing_files, "file")));
+  }
   if (count->left_out > 0) {
     say(fmt::format("warning: {} left out: its step is above {}, the largest of the format",
                     format_plural(count->left_out, "row"), formats::kStepMax));

@@ -198,8 +198,9 @@ Json json_of(const ConsoleEntry& entry) {
   return json;
 }
 
-Result<uint64_t> write_console(store::RunReader& reader, bool is_json, Output& out) {
-  Console console(reader, {}, formats::kConsoleHeldLines);
+Result<uint64_t> write_console(store::RunReader& reader, std::vector<int32_t> ranks, bool is_json,
+                               Output& out) {
+  Console console(reader, std::move(ranks), formats::kConsoleHeldLines);
   uint64_t count = 0;
   std::vector<ConsoleEntry> batch;
   const auto flush = [&] {

@@ -68,6 +68,8 @@ Result<std::vector<ConsoleEntry>> last_console_lines(store::RunReader& reader, s
 
 Json json_of(const ConsoleEntry& entry);
 // All lines, as text or as a JSON object each; their number.  Memory does not grow with the run.
-Result<uint64_t> write_console(store::RunReader& reader, bool is_json, Output& out);
+// `ranks`: only these; empty: all.
+Result<uint64_t> write_console(store::RunReader& reader, std::vector<int32_t> ranks, bool is_json,
+                               Output& out);
 
 }  // namespace ringlog::cli

@@ -17,8 +17,9 @@
 namespace ringlog::cli {
 
 struct ExportCount {
-  uint64_t rows = 0;      // read
-  uint64_t left_out = 0;  // of these, such as the format has no place for
+  uint64_t rows = 0;           // read
+  uint64_t left_out = 0;       // of these, such as the format has no place for
+  uint64_t missing_files = 0;  // that were saved, and are no longer in the run's folder
 };
 
 // A file of a folder that is being written: made, filled through out(), closed by finish().

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "cli/export.h"
+#include "cli/export_wandb_files.h"
 #include "cli/surroundings.h"
 #include "cli/target_dir.h"
 #include "client/run_core.h"
@@ -86,7 +87,7 @@ class WandbExport {
   }
 
   formats::WandbRun run() const;
-  Result<ExportCount> write(const formats::WandbRun& run, Output& out);
+  Result<ExportCount> write(const formats::WandbRun& run, const ExportedFiles& files, Output& out);
 
  private:
   bool is_mine(uint32_t producer) const {
@@ -261,8 +262,10 @@ Status WandbExport::write_end(Output& out) {
   return Done{};
 }
 
-Result<ExportCount> WandbExport::write(const formats::WandbRun& run, Output& out) {
+Result<ExportCount> WandbExport::write(const formats::WandbRun& run, const ExportedFiles& files,
+                                       Output& out) {
   records_.begin(run, out.buffer());
+  records_.files(files.names, out.buffer());
   if (Status s = write_records(out); !s) return s.take_error();
   if (Status s = write_stats(out); !s) return s.take_error();
   if (Status s = write_rows(out); !s) return s.take_error();
@@ -279,8 +282,11 @@ Result<ExportCount> write_run(store::RunReader& reader, const Facts& facts,
   if (error) return shm::errno_error("make folder " + dir, error.value());
   auto file = ExportFile::create(fmt::format("{}/run-{}.wandb", dir, run.id));
   if (!file) return file.take_error();
-  auto count = exported.write(run, file->out());
+  auto files = export_wandb_files(reader, rank, dir + "/files");
+  if (!files) return files.take_error();
+  auto count = exported.write(run, *files, file->out());
   if (!count) return count;
+  count->missing_files = files->missing;
   if (Status s = file->finish(); !s) return s.take_error();
   return count;
 }
@@ -324,6 +330,7 @@ Result<ExportCount> export_wandb(RunReader& run, const std::string& path, bool s
     if (!count) return count;
     sum.rows += count->rows;
     sum.left_out += count->left_out;
+    sum.missing_files += count->missing_files;
     targets.push_back(*std::move(target));
   }
   for (TargetDir& target : targets) {

@@ -20,12 +20,6 @@ const char* policy_name(SavePolicy policy) {
   return kNames[static_cast<size_t>(policy)];
 }
 
-// Records of `now` files had no state once.
-bool is_kept(const record::FileFacts& file) {
-  return file.state == FileState::kKept ||
-         (file.state == FileState::kAsked && file.policy == SavePolicy::kNow);
-}
-
 const char* state_name(const record::FileFacts& file) {
   if (file.state == FileState::kFailed) return "failed";
   if (!is_kept(file)) return "waiting";
@@ -33,6 +27,12 @@ const char* state_name(const record::FileFacts& file) {
 }
 
 }  // namespace
+
+// Records of `now` files had no state once.
+bool is_kept(const record::FileFacts& file) {
+  return file.state == FileState::kKept ||
+         (file.state == FileState::kAsked && file.policy == SavePolicy::kNow);
+}
 
 Result<std::vector<FileEntry>> read_files(store::RunReader& reader) {
   auto producers = reader.producers();

@@ -22,6 +22,9 @@ struct FileEntry {
 // By name, then rank.
 Result<std::vector<FileEntry>> read_files(store::RunReader& reader);
 
+// There is a copy of it in the run's folder.
+bool is_kept(const record::FileFacts& file);
+
 Json json_of(const FileEntry& entry);
 
 struct FilesTable {

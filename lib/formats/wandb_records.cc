@@ -168,6 +168,17 @@ void WandbRecords::console(std::string_view text, bool is_stderr, int64_t time_n
   append(out);
 }
 
+void WandbRecords::files(std::span<const std::string> names, std::string& out) {
+  if (names.empty()) return;
+  wandb::Files& to = *record_->mutable_files();
+  for (const std::string& name : names) {
+    wandb::Files::Item& item = *to.add_files();
+    item.set_path(clean_utf8(name));
+    item.set_policy(wandb::Files::Item::END);
+  }
+  append(out);
+}
+
 void WandbRecords::alert(schema::Alert::Reader alert, std::string& out) {
   wandb::Alert& to = *record_->mutable_alert();
   const auto text_of = [](capnp::Text::Reader text) {

@@ -78,6 +78,8 @@ class WandbRecords {
   void metric(const WandbMetric& metric, std::string& out);
   // Text must be UTF-8; it may end within a line.
   void console(std::string_view text, bool is_stderr, int64_t time_ns, std::string& out);
+  // Files to upload from the folder files/ beside the file: their paths below it.
+  void files(std::span<const std::string> names, std::string& out);
   void alert(schema::Alert::Reader alert, std::string& out);
   // One sample of the machine; values that are not known or not finite are left out.
   void stats(std::span<const std::string> names, std::span<const double> values, int64_t time_ns,

@@ -5,7 +5,9 @@ import signal
 import unittest
 from pathlib import Path
 
-from sandbox import PROJECT, RUN, SandboxTest, freeze, kill_and_wait, needs_root, thaw, until
+import wandb_file
+from sandbox import (PROJECT, RINGLOG, RUN, SandboxTest, freeze, kill_and_wait, needs_root, thaw,
+                     until)
 from script import Script
 
 
@@ -174,6 +176,23 @@ class FilesTest(SandboxTest):
         self.assert_says(files["never"]["problem"], f"{self.sandbox.scratch}/never", "No such file")
         self.assert_says(script.program.stderr, "1 files kept, 1 files not kept")
         self.assert_says(self.sandbox.ringlog("show", RUN).stdout.decode(), "failed", "never")
+
+    def test_export_to_wandb(self) -> None:
+        """The folder that `wandb sync` uploads has them, with the console; own names stay W&B's."""
+        script = Script(self.sandbox)
+        for name in ("model.pt", "config.yaml", "gone.txt"):
+            script.do(f"save {self.file(name, name)} now", None)
+        script.do(f"save {self.sandbox.scratch}/never end", "0 0")
+        script.finish()
+        (self.sandbox.root / PROJECT / RUN / "files" / "gone.txt").unlink()
+        self.sandbox.run(RINGLOG, "exec", "--", "echo", "a line", env={"RINGLOG_RUN_ID": RUN})
+        folder = self.sandbox.scratch / "offline-run-mine"
+        said = self.sandbox.ringlog("export", RUN, "--format", "wandb", "-o", folder).stderr
+        self.assert_says(said.decode(), "1 file left out: not in the run's folder")
+        self.assertEqual({path.name: path.read_text() for path in (folder / "files").iterdir()},
+                         {"model.pt": "model.pt", "_config.yaml": "config.yaml",
+                          "output.log": "a line\n"})
+        self.assertEqual(wandb_file.read_run(folder).files, ["_config.yaml", "model.pt"])
 
     @needs_root
     def test_a_full_disk(self) -> None:

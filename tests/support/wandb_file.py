@@ -85,6 +85,7 @@ class Run:
     console: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     stats: list[tuple[int, dict]] = dataclasses.field(default_factory=list)
     alerts: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    files: list[str] = dataclasses.field(default_factory=list)
     exit_code: int | None = None
     environment: dict = dataclasses.field(default_factory=dict)
     order: list[int] = dataclasses.field(default_factory=list)
@@ -143,6 +144,8 @@ def _add(run: Run, kind: int, message: dict) -> None:
         case 13:
             stream = "stdout" if protobuf.one(body, 1, 0) == 1 else "stderr"
             run.console.append((stream, protobuf.text(body, 3)))
+        case 6:
+            run.files += [protobuf.text(protobuf.fields(raw), 1) for raw in body.get(1, [])]
         case 7:
             time = protobuf.fields(protobuf.one(body, 2))
             run.stats.append((protobuf.one(time, 1), items(body, 3)))
