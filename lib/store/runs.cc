@@ -1,8 +1,7 @@
 #include "store/runs.h"
 
 #include "store/files.h"
-
-#include <sys/stat.h>
+#include "store/written_time.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -26,22 +25,6 @@ Error error_of(const std::error_code& error, const std::string& where) {
   return {denied ? Code::kPermission : Code::kIo, where + ": " + error.message()};
 }
 
-int64_t mtime_ns(const std::string& path) {
-  struct stat info {};
-  if (stat(path.c_str(), &info) != 0) return 0;
-  return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
-}
-
-// When the store was last written: rows go to its log, which is not a change of the folder.
-int64_t store_mtime_ns(const std::string& store_dir) {
-  int64_t newest = mtime_ns(store_dir);
-  std::error_code error;
-  for (fs::directory_iterator it(store_dir, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().extension() == ".log") newest = std::max(newest, mtime_ns(it->path().string()));
-  }
-  return newest;
-}
-
 bool is_run(const fs::path& dir) {
   std::error_code error;
   fs::directory_iterator it(dir / "store", error);
@@ -57,7 +40,7 @@ RunPlace place_of(const fs::path& dir) {
   place.dir = dir.string();
   place.run_id = dir.filename().string();
   place.project = dir.parent_path().filename().string();
-  place.mtime_ns = store_mtime_ns(place.dir + "/store");
+  place.mtime_ns = written_ns(place.dir + "/store");
   return place;
 }
 

@@ -23,6 +23,7 @@
 #include "store/limits.h"
 #include "store/packed.h"
 #include "store/scan.h"
+#include "store/written_time.h"
 
 namespace ringlog::store {
 
@@ -131,6 +132,7 @@ struct Store::Impl {
   std::string failed;          // fingerprint of the commit that failed; empty: none
   mutable std::mutex counters_mutex;
   StoreCounters counters;  // guarded by counters_mutex
+  int64_t written_ns = 0;  // when it was written before it was opened; 0: it is new
 };
 
 Status Store::Impl::open(bool create) {
@@ -296,10 +298,16 @@ Status Store::Impl::write_again(const Commit& commit, bool sync) {
 }
 
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Store::~Store() = default;
+// A store in which nothing but watermarks changed keeps its age.
+Store::~Store() {
+  if (impl_->written_ns == 0 || impl_->counters.commits > 0) return;
+  impl_->db.reset();
+  set_written_ns(impl_->store_dir, impl_->written_ns);
+}
 
 Result<std::unique_ptr<Store>> Store::open(const std::string& dir, StoreOptions options) {
   auto impl = std::make_unique<Impl>(dir, options);
+  impl->written_ns = written_ns(impl->store_dir);
   Result<std::unique_ptr<DirectoryLock>> lock =
       DirectoryLock::take(impl->store_dir, options.create);
   if (!lock) return lock.take_error().in("store");

@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "store/limits.h"
+#include "store/written_time.h"
 #include "store_fixture.h"
 
 namespace ringlog::store {
@@ -121,6 +122,29 @@ TEST(Store, ATidiedStoreHoldsEachRowOnce) {
   EXPECT_LE(size_of_files(dir.path(), ".ldb"), 3 * 3000 * 10);
   store.reset();
   EXPECT_EQ(read_all(*open_reader(dir.path())).size(), 9000u);
+}
+
+TEST(Store, KeepsItsAgeWhenOnlyWatermarksAreWritten) {
+  const test::TempDir dir;
+  auto store = open_store(dir.path());
+  ASSERT_THAT(store->write(loss_commit(0, 10), false), IsOk());
+  store.reset();
+  const std::string folder = dir.path() + "/store";
+  set_written_ns(folder, 1'000'000'007);
+  const auto forward = [&] {
+    store = open_store(dir.path());
+    ASSERT_THAT(store->put_sink_state("sink", {.rows = 10}), IsOk());
+    ASSERT_THAT(store->sync(), IsOk());
+    store->tidy();
+  };
+  forward();
+  EXPECT_GT(written_ns(folder), 1'000'000'007);
+  store.reset();
+  EXPECT_EQ(written_ns(folder), 1'000'000'007);
+  forward();
+  ASSERT_THAT(store->write(loss_commit(10, 1), false), IsOk());
+  store.reset();
+  EXPECT_GT(written_ns(folder), 1'000'000'007);
 }
 
 TEST(Store, WritesTheRowsOfAFastLoggerOnce) {
