@@ -83,6 +83,8 @@ struct SinkStatus {
   uint64_t sent_rows = 0;
   uint64_t lag_rows = 0;
   uint64_t left_out_rows = 0;  // that it would not take
+  uint64_t looks_wanted = 0;   // the look at the store that was asked for last…
+  uint64_t looks_sent = 0;     // …and the last one of which everything is sent
   std::string last_error;
 };
 

@@ -36,6 +36,12 @@ int64_t Sender::step() {
   return due_ms();
 }
 
+void Sender::look_anew() {
+  wake();
+  const std::lock_guard lock(mutex_);
+  status_.looks_wanted = looks_ + 1;
+}
+
 int64_t Sender::due_ms() const {
   if (is_refused_ || is_sending_) return kNever;
   if (is_batch_full_ || phase_ != Phase::kLook) return next_try_ms_;
@@ -63,6 +69,8 @@ bool Sender::open() {
   }
   if (!*meta && !limits_.is_rows_only) {  // nothing was stored yet, not even what the run is
     is_woken_ = false;
+    ++looks_;
+    complete_look();
     return false;
   }
   const store::RunMeta run = meta->value_or(store::RunMeta{});
@@ -104,8 +112,16 @@ bool Sender::look() {
     return false;
   }
   looked_ms_ = clock_.monotonic_ms();
+  ++looks_;
   phase_ = Phase::kRows;
   return true;
+}
+
+// Everything that the last look found is sent.
+void Sender::complete_look() {
+  looks_sent_ = looks_;
+  failures_ = 0;
+  publish("good", left_out_why_);
 }
 
 // Collects the next batch from the view.  False: there is none, or the store cannot be read now.
@@ -121,7 +137,7 @@ bool Sender::fill() {
     fail(filled.error().message, 0);
     return false;
   }
-  if (!is_batch_full_ && failures_ == 0) publish("good", left_out_why_);
+  if (!is_batch_full_ && phase_ == Phase::kLook) complete_look();
   return is_batch_full_;
 }
 
@@ -231,6 +247,8 @@ bool Sender::store_watermark() {
   is_batch_full_ = false;
   failures_ = 0;
   next_try_ms_ = 0;
+  // The facts are the last batch of a look.
+  if (phase_ == Phase::kLook) looks_sent_ = looks_;
   publish("good", left_out_why_);
   return true;
 }
@@ -296,6 +314,7 @@ void Sender::publish(const std::string& state, const std::string& error) {
   status_.sent_rows = state_.rows;
   status_.left_out_rows = state_.left_out;
   status_.last_error = error;
+  status_.looks_sent = looks_sent_;
 }
 
 SinkStatus Sender::status() const {

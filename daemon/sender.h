@@ -39,6 +39,8 @@ class Sender {
   int64_t step();
   // There may be more rows.
   void wake() { is_woken_ = true; }
+  // The same; status() says as looks_wanted which look that will be.
+  void look_anew();
   // All that was stored at the last look was sent, or the sink wants nothing any more.
   bool is_idle() const { return is_refused_ || (is_at_rest() && facts_due_ms_ == 0); }
   // Rows of a lane below its cursor were acknowledged.
@@ -63,6 +65,7 @@ class Sender {
   Status fill_facts();
   void send();
   bool store_watermark();
+  void complete_look();
   void split(const SendResult& result);
   void forget_batch();
   void fail(const std::string& message, int64_t retry_after_ms);
@@ -85,6 +88,8 @@ class Sender {
   bool is_open_ = false;
   bool is_woken_ = true;  // there may be something since the last look
   bool is_refused_ = false;
+  uint64_t looks_ = 0;                // at the store
+  uint64_t looks_sent_ = 0;           // the last of which everything is sent
   std::optional<int64_t> looked_ms_;  // at the store
   int failures_ = 0;                  // in a row
   int64_t next_try_ms_ = 0;

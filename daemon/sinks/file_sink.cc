@@ -4,11 +4,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <string_view>
 
 namespace ringlog::service {
+
+namespace {
+
+// True: it was there.
+bool fill_in(std::string& path, std::string_view name, const std::string& value) {
+  bool is_found = false;
+  for (size_t at = 0; (at = path.find(name, at)) != std::string::npos; at += value.size()) {
+    path.replace(at, name.size(), value);
+    is_found = true;
+  }
+  return is_found;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Sink>> make_file_sink(const std::string& url, const SinkParts* parts) {
   const std::string path = url.substr(url.find("://") + 3);
@@ -23,9 +40,17 @@ Sink::Limits FileSink::limits() const {
   return {.rows = kSinkBatchRows, .bytes = kSinkBatchBytes, .interval_ms = kSinkIntervalMs};
 }
 
-Status FileSink::open(const store::RunMeta&, const std::string& cursor) {
+Status FileSink::open(const store::RunMeta& run, const std::string& cursor) {
+  const bool has_run = fill_in(path_, "{run}", run.run_id);
+  if (fill_in(path_, "{project}", run.project) || has_run) {
+    const std::string folder = path_.substr(0, std::max<size_t>(1, path_.rfind('/')));
+    if (Status made = shm::make_directories(folder, 0755); !made) return made;
+  }
   auto file = shm::open_file(path_, O_RDWR | O_CREAT, 0644);
   if (!file) return file.take_error();
+  if (::flock(file->get(), LOCK_EX | LOCK_NB) != 0) {
+    return Error{Code::kIo, path_ + ": another run is written to it"};
+  }
   auto size = shm::file_size(file->get(), path_);
   if (!size) return size.take_error();
   // A new run goes behind what is there already: several runs may share a file one after another.

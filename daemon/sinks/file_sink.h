@@ -3,7 +3,8 @@
 //
 // The cursor is the length of the file behind the last acknowledged batch.  A batch is synced
 // before it is acknowledged; whatever stands behind the cursor at open() was never acknowledged and
-// is cut off.  Lines are as `ringlog export --format jsonl` writes them.
+// is cut off, so a file is locked while a run is written to it.  Lines are as `ringlog export
+// --format jsonl` writes them.  {run} and {project} in the path stand for the run's.
 //
 // Network thread only.  Blocks for the disk.
 
@@ -21,7 +22,7 @@ class FileSink final : public Sink {
   explicit FileSink(std::string path) : path_(std::move(path)) {}
 
   Limits limits() const override;
-  //   kIo, kPermission, kNotFound  the file cannot be made or written
+  //   kIo, kPermission, kNotFound  the file cannot be made or written; another run has it
   //   kCorrupt     the file is shorter than what was acknowledged: somebody changed it
   Status open(const store::RunMeta& run, const std::string& cursor) override;
   size_t add(const store::RowView& row) override;
@@ -30,7 +31,7 @@ class FileSink final : public Sink {
   void clear() override { batch_.clear(); }
 
  private:
-  const std::string path_;
+  std::string path_;
   shm::Fd file_;
   uint64_t offset_ = 0;  // bytes acknowledged
   std::string batch_;

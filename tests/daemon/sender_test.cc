@@ -123,6 +123,26 @@ TEST_F(SenderTest, SendsWhatIsStoredOnceAndThenRests) {
   EXPECT_EQ(sender->status().state, "good");
 }
 
+TEST_F(SenderTest, SaysWhichLookIsSentWhole) {
+  run_.add(3 * kSinkBatchRows);
+  const auto sender = make_sender();
+  sender->look_anew();
+  EXPECT_EQ(sender->status().looks_wanted, 1u);
+  to_.failures = 2;
+  for (int i = 0; i < 3; ++i) clock_.now_ms = std::max(clock_.now_ms, sender->step());
+  EXPECT_EQ(sender->status().looks_sent, 0u);
+  sender->look_anew();
+  const uint64_t wanted = sender->status().looks_wanted;
+  exhaust(*sender);
+  expect_all_sent();
+  EXPECT_EQ(sender->status().looks_sent, wanted);
+  exhaust(*sender);
+  EXPECT_EQ(sender->status().looks_sent, wanted) << "nobody asked for another one";
+  sender->look_anew();
+  exhaust(*sender);
+  EXPECT_EQ(sender->status().looks_sent, wanted + 1) << "though there was nothing to send";
+}
+
 TEST_F(SenderTest, SendsInBatches) {
   run_.add(3 * kSinkBatchRows + 5);
   const auto sender = make_sender();
@@ -312,8 +332,11 @@ TEST_F(FileSinkTest, CutsOffWhatWasNeverAcknowledged) {
 // The service is killed between the first write to the file and its watermark in the store.
 TEST_F(FileSinkTest, TheVeryFirstBatchIsCutOffToo) {
   std::ofstream(path_) << "of another run\n";
-  Sender first("jsonl+file://" + path_, std::make_unique<FileSink>(path_), *run_.store, clock_, 1);
-  exhaust(first);
+  {
+    Sender first("jsonl+file://" + path_, std::make_unique<FileSink>(path_), *run_.store, clock_,
+                 1);
+    exhaust(first);
+  }
   std::ofstream(path_, std::ios::app) << "{\"_rank\":0}\n";
   run_.add(3);
   send();
@@ -326,6 +349,32 @@ TEST_F(FileSinkTest, BeginsBehindWhatIsThere) {
   send();
   EXPECT_EQ(lines(), 4u);
   EXPECT_THAT(text(), HasSubstr("of another run\n"));
+}
+
+TEST_F(FileSinkTest, RunAndProjectNameTheFile) {
+  run_.add(3);
+  store::Commit commit;
+  commit.meta = store::RunMeta{.run_id = "r1", .project = "demo"};
+  ASSERT_THAT(run_.store->write(commit, false), IsOk());
+  const std::string folder = dir_.file("out");
+  Sender sender("jsonl+file://x", std::make_unique<FileSink>(folder + "/{project}/{run}.jsonl"),
+                *run_.store, clock_, 1);
+  exhaust(sender);
+  EXPECT_EQ(sender.status().state, "good") << sender.status().last_error;
+  EXPECT_TRUE(std::filesystem::exists(folder + "/demo/r1.jsonl"));
+}
+
+TEST_F(FileSinkTest, TwoRunsWaitForEachOther) {
+  run_.add(3);
+  auto first = std::make_unique<Sender>("jsonl+file://1", std::make_unique<FileSink>(path_),
+                                        *run_.store, clock_, 1);
+  exhaust(*first);
+  Sender second("jsonl+file://2", std::make_unique<FileSink>(path_), *run_.store, clock_, 1);
+  EXPECT_GT(second.step(), clock_.now_ms);
+  EXPECT_THAT(second.status().last_error, HasSubstr("another run"));
+  first.reset();
+  exhaust(second);
+  EXPECT_EQ(lines(), 6u);
 }
 
 TEST_F(FileSinkTest, AFileThatLostRowsIsRefused) {
