@@ -93,4 +93,14 @@ struct StopOptions {
 int run_stop(Context& context, const StopOptions& options);
 int run_checkpoint(Context& context, const StopOptions& options);
 
+struct SyncOptions {
+  std::vector<std::string> runs{};   // names
+  bool is_all = false;               // instead: all under the root
+  std::string project{};             // instead: all of this project
+  std::vector<std::string> sinks{};  // empty: those of each run, else of the settings
+  bool is_following = false;         // runs that go on are sent until they end
+  int32_t timeout_s = 0;             // without progress; then a run is given up
+};
+int run_sync(Context& context, const SyncOptions& options);
+
 }  // namespace ringlog::cli

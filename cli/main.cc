@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/sync_job.h"
 
 namespace ringlog::cli {
 namespace {
@@ -40,6 +41,7 @@ struct CommandLine {
   RmOptions rm;
   StopOptions stop;
   StopOptions checkpoint;
+  SyncOptions sync;
   std::function<int(Context&)> chosen;
 };
 
@@ -169,6 +171,30 @@ void add_actions(CLI::App& app, CommandLine& line) {
   rm->add_flag("--force", line.rm.is_forced, "do not ask");
 }
 
+void add_sync(CLI::App& app, CommandLine& line) {
+  CLI::App* sync =
+      add_reader(app, line, "sync", "send stored runs to sinks; exit 1 if not all got there",
+                 [&line](Context& context) { return run_sync(context, line.sync); });
+  CLI::Option* runs = sync->add_option("RUN", line.sync.runs, kRunHelp)->type_name("");
+  CLI::Option* all = sync->add_flag("--all", line.sync.is_all, "all runs")->excludes(runs);
+  sync->add_option("--project", line.sync.project, "all runs of a project")
+      ->type_name("NAME")
+      ->excludes(runs)
+      ->excludes(all);
+  sync->add_option("--sink,--to", line.sync.sinks,
+                   "where to; may be repeated; default: the run's own, else RINGLOG_SINKS")
+      ->type_name("URL")
+      ->take_all()
+      ->allow_extra_args(false);
+  sync->add_flag("-f,--follow", line.sync.is_following,
+                 "send runs that go on until they have ended");
+  line.sync.timeout_s = kSyncStallS;
+  sync->add_option("--timeout", line.sync.timeout_s,
+                   "give a run up when nothing was sent for so long; default: 300")
+      ->check(CLI::Range(1, 1'000'000))
+      ->type_name("SECONDS");
+}
+
 void add_machine(CLI::App& app, CommandLine& line) {
   CLI::App* service = app.add_subcommand("service", "the service of this user and machine");
   service->require_subcommand(1);
@@ -212,6 +238,7 @@ int run(int argc, char** argv) {
   add_plot(app, line);
   add_export(app, line);
   add_actions(app, line);
+  add_sync(app, line);
   add_machine(app, line);
   try {
     app.parse(argc, argv);

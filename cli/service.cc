@@ -83,6 +83,41 @@ Result<AgreedStep> ask_agree(ControlClient& service, const std::string& run_id, 
   return step;
 }
 
+namespace {
+
+Result<LiveRun> only_run(Result<std::vector<LiveRun>> runs) {
+  if (!runs) return runs.take_error();
+  if (runs->size() != 1) return wrong_answer();
+  return std::move(runs->front());
+}
+
+}  // namespace
+
+Result<LiveRun> ask_sync(ControlClient& service, const RunPath& run,
+                         const std::vector<std::string>& sinks, std::chrono::milliseconds timeout) {
+  capnp::MallocMessageBuilder message;
+  auto sync = message.initRoot<schema::ControlRequest>().initSync();
+  sync.setRunId(run.run_id);
+  sync.setProject(run.project);
+  sync.setRoot(run.root);
+  auto urls = sync.initSinks(static_cast<capnp::uint>(sinks.size()));
+  for (size_t i = 0; i < sinks.size(); ++i) urls.set(static_cast<capnp::uint>(i), sinks[i]);
+  return only_run(reader::read_runs(service.call(message, {}, timeout)));
+}
+
+Result<LiveRun> ask_run(ControlClient& service, const std::string& dir,
+                        std::chrono::milliseconds timeout) {
+  capnp::MallocMessageBuilder message;
+  message.initRoot<schema::ControlRequest>().initQuery().setDir(dir);
+  return only_run(reader::read_runs(service.call(message, {}, timeout)));
+}
+
+Status end_sync(ControlClient& service, const std::string& dir, std::chrono::milliseconds timeout) {
+  capnp::MallocMessageBuilder message;
+  message.initRoot<schema::ControlRequest>().setEndSync(dir);
+  return expect_ok(service.call(message, {}, timeout));
+}
+
 Status ask_teardown(ControlClient& service, std::chrono::milliseconds timeout) {
   capnp::MallocMessageBuilder message;
   message.initRoot<schema::ControlRequest>().setTeardown(0);

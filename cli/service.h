@@ -25,6 +25,13 @@ using reader::LiveRun;
 using reader::LiveSink;
 using reader::query_runs;
 
+// Where a run is: `<root>/<project>/<run_id>`.
+struct RunPath {
+  std::string root;
+  std::string project;
+  std::string run_id;
+};
+
 struct ServiceStatus {
   int32_t pid = 0;
   int64_t started_ns = 0;
@@ -52,6 +59,16 @@ struct AgreedStep {
 // Gives all ranks of the run one step at which they stop, or checkpoint.
 Result<AgreedStep> ask_agree(client::ControlClient& service, const std::string& run_id,
                              bool is_stop, std::chrono::milliseconds timeout);
+// Has a stored run forwarded to these sinks until end_sync() or the end of the connection.
+// kNotFound: no such run; kInvalidArgument: a URL; kBackpressure: too many runs are open; kIo: the
+// store cannot be opened.
+Result<LiveRun> ask_sync(client::ControlClient& service, const RunPath& run,
+                         const std::vector<std::string>& sinks, std::chrono::milliseconds timeout);
+// What becomes of it.  kNotFound: the service has it open no more.
+Result<LiveRun> ask_run(client::ControlClient& service, const std::string& dir,
+                        std::chrono::milliseconds timeout);
+Status end_sync(client::ControlClient& service, const std::string& dir,
+                std::chrono::milliseconds timeout);
 // Asks the service to drain, store and end; answered when everything is stored.
 Status ask_teardown(client::ControlClient& service, std::chrono::milliseconds timeout);
 

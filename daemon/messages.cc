@@ -54,6 +54,9 @@ void write_sink(const SinkStatus& status, schema::SinkStatus::Builder out) {
   out.setSentRows(status.sent_rows);
   out.setLagRows(status.lag_rows);
   out.setLastError(status.last_error.c_str());
+  out.setLeftOutRows(status.left_out_rows);
+  out.setLooksWanted(status.looks_wanted);
+  out.setLooksSent(status.looks_sent);
 }
 
 }  // namespace
@@ -76,6 +79,15 @@ RunSpec read_attach(schema::Attach::Reader in) {
   spec.project = text(in.getProject());
   spec.root = text(in.getRoot());
   spec.producer = read_producer_spec(in.getProducer());
+  return spec;
+}
+
+RunSpec read_sync(schema::Sync::Reader in) {
+  RunSpec spec;
+  spec.run_id = text(in.getRunId());
+  spec.project = text(in.getProject());
+  spec.root = text(in.getRoot());
+  spec.sinks = texts(in.getSinks());
   return spec;
 }
 

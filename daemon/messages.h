@@ -17,6 +17,7 @@ namespace ringlog::service {
 
 RunSpec read_run_spec(schema::RunSpec::Reader in);
 RunSpec read_attach(schema::Attach::Reader in);  // the place and the producer
+RunSpec read_sync(schema::Sync::Reader in);      // the place and the sinks
 ProducerSpec read_producer_spec(schema::ProducerSpec::Reader in);
 
 void write_error(const Error& error, schema::ControlReply::Builder out);

@@ -204,6 +204,15 @@ void StreamMux::query(const std::string& run_id, bool with_barrier,
   });
 }
 
+void StreamMux::query_dir(const std::string& dir, bool with_barrier,
+                          const Reply<std::vector<RunStatus>>& reply) {
+  const auto found = runs_.find(dir);
+  if (found != runs_.end() && found->second->state == State::kOpen) {
+    return query_open({dir}, with_barrier, reply);
+  }
+  reply(Error{Code::kNotFound, "no run is open in " + dir});
+}
+
 void StreamMux::query_open(const std::vector<std::string>& dirs, bool with_barrier,
                            const Reply<std::vector<RunStatus>>& reply) {
   if (!with_barrier) return collect(dirs, reply);

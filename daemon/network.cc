@@ -25,32 +25,76 @@ enum : uint32_t { kUnknown = 0, kGood = 1, kRetrying = 2, kRefused = 3 };
 void Network::add(std::shared_ptr<Stream> stream, const std::vector<std::string>& urls) {
   if (urls.empty()) return;
   stream->has_sinks.store(true, std::memory_order_relaxed);
-  queue_.post([this, stream = std::move(stream), urls] { add_sinks(stream, urls); });
+  queue_.post([this, stream = std::move(stream), urls] { add_sinks(stream, urls, std::nullopt); });
 }
 
-void Network::add_sinks(const std::shared_ptr<Stream>& stream,
-                        const std::vector<std::string>& urls) {
+void Network::borrow(std::shared_ptr<Stream> stream, const std::vector<std::string>& urls,
+                     uint64_t borrower) {
+  stream->has_sinks.store(true, std::memory_order_relaxed);
+  queue_.post(
+      [this, stream = std::move(stream), urls, borrower] { add_sinks(stream, urls, borrower); });
+}
+
+void Network::add_sinks(const std::shared_ptr<Stream>& stream, const std::vector<std::string>& urls,
+                        std::optional<uint64_t> borrower) {
   Line& line = lines_[stream.get()];
   line.stream = stream;
   for (const std::string& url : urls) {
     const std::string name = without_credentials(url);
-    std::erase_if(line.senders, [&](const auto& sender) {
-      return sender->is_refused() && sender->status().url == name;
-    });
-    const bool is_known =
-        std::any_of(line.senders.begin(), line.senders.end(),
-                    [&](const auto& sender) { return sender->status().url == name; });
-    if (is_known) continue;
-    // A sink is ready only while its line is there, and lines stay where they are.
-    auto sink = make_sink(url, {http_, [&line] { line.next_ms = 0; }});
-    if (!sink) {
-      spdlog::error("run {}: {}", stream->info.run_id, sink.error().message);
-      continue;
+    const auto known =
+        std::find_if(line.senders.begin(), line.senders.end(),
+                     [&](const auto& sender) { return sender->status().url == name; });
+    const bool is_kept = known != line.senders.end() && !line.borrowed.contains(known->get());
+    std::set<uint64_t> borrowers;
+    if (known != line.senders.end() && !is_kept) borrowers = line.borrowed[known->get()];
+    Sender* sender = known == line.senders.end() ? nullptr : known->get();
+    if (sender != nullptr && sender->is_refused()) {
+      line.borrowed.erase(sender);
+      line.senders.erase(known);
+      sender = nullptr;
     }
-    line.senders.push_back(std::make_unique<Sender>(url, std::move(*sink), *stream->store, clock_,
-                                                    stable_hash(stream->info.dir + name)));
+    if (sender == nullptr) sender = add_sink(line, url);
+    if (sender == nullptr) continue;
+    sender->look_anew();
+    if (borrower) borrowers.insert(*borrower);
+    if (borrower && !is_kept) {
+      line.borrowed[sender] = std::move(borrowers);
+    } else {
+      line.borrowed.erase(sender);
+    }
   }
   line.next_ms = 0;
+}
+
+Sender* Network::add_sink(Line& line, const std::string& url) {
+  // A sink is ready only while its line is there, and lines stay where they are.
+  auto sink = make_sink(url, {http_, [&line] { line.next_ms = 0; }});
+  if (!sink) {
+    spdlog::error("run {}: {}", line.stream->info.run_id, sink.error().message);
+    return nullptr;
+  }
+  line.senders.push_back(
+      std::make_unique<Sender>(url, std::move(*sink), *line.stream->store, clock_,
+                               stable_hash(line.stream->info.dir + without_credentials(url))));
+  return line.senders.back().get();
+}
+
+void Network::give_back(const std::shared_ptr<Stream>& stream, uint64_t borrower) {
+  queue_.post([this, stream, borrower] {
+    const auto found = lines_.find(stream.get());
+    if (found == lines_.end()) return;
+    Line& line = found->second;
+    for (auto item = line.borrowed.begin(); item != line.borrowed.end();) {
+      item->second.erase(borrower);
+      if (!item->second.empty()) {
+        ++item;
+        continue;
+      }
+      std::erase_if(line.senders, [&](const auto& s) { return s.get() == item->first; });
+      item = line.borrowed.erase(item);
+    }
+    step(line);  // whoever waited for one of them waits no more
+  });
 }
 
 void Network::remove(std::shared_ptr<Stream> stream, std::function<void()> done) {

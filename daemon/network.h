@@ -1,9 +1,10 @@
 #pragma once
 // Network: the thread of all Senders.
 //
-// add(), remove(), more(), when_sent() and post() from any thread; the senders themselves belong to
-// the network thread.  Callbacks run on the network thread, which sleeps only where HttpTransport
-// waits for all connections at once: a sink that hangs delays no other.
+// add(), borrow(), give_back(), remove(), more(), when_sent() and post() from any thread; the
+// senders themselves belong to the network thread.  Callbacks run on the network thread, which
+// sleeps only where HttpTransport waits for all connections at once: a sink that hangs delays no
+// other.
 
 #include "daemon/clock.h"
 #include "daemon/run_spec.h"
@@ -17,6 +18,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +45,12 @@ class Network {
   // Starts sending a run to these sinks; those it has already stay, unless they were refused: then
   // somebody may have put that right.
   void add(std::shared_ptr<Stream> stream, const std::vector<std::string>& urls);
+  // The same for as long as the borrower wants it; all these sinks look at the store anew.
+  void borrow(std::shared_ptr<Stream> stream, const std::vector<std::string>& urls,
+              uint64_t borrower);
+  // Sinks that only this borrower wanted get nothing more; what they have not acknowledged is sent
+  // when somebody names them again.
+  void give_back(const std::shared_ptr<Stream>& stream, uint64_t borrower);
   // Stops sending; `done` once nothing touches the stream any more.
   void remove(std::shared_ptr<Stream> stream, std::function<void()> done);
   // The run has new rows in the store.
@@ -73,10 +82,13 @@ class Network {
   struct Line {
     std::shared_ptr<Stream> stream;
     std::vector<std::unique_ptr<Sender>> senders;
+    std::map<Sender*, std::set<uint64_t>> borrowed;  // by whom; of the others the run is in need
     std::vector<Waiter> waiters;
     int64_t next_ms = 0;
   };
-  void add_sinks(const std::shared_ptr<Stream>& stream, const std::vector<std::string>& urls);
+  void add_sinks(const std::shared_ptr<Stream>& stream, const std::vector<std::string>& urls,
+                 std::optional<uint64_t> borrower);
+  Sender* add_sink(Line& line, const std::string& url);
   void step(Line& line);
   void publish(const Line& line) const;
   static bool is_sent(const Line& line, const store::Cursors& lanes);

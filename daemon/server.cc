@@ -2,6 +2,7 @@
 
 #include "daemon/limits.h"
 #include "daemon/messages.h"
+#include "daemon/peer.h"
 #include "daemon/server_reply.h"
 
 #include <capnp/serialize-async.h>
@@ -19,7 +20,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -42,32 +42,9 @@ struct Connection {
   Peer peer;
   bool is_stranger = false;
   std::array<kj::AutoCloseFd, kRequestFdsMax> fd_space;
-  std::vector<std::string> uuids;  // of the segments attached through it
+  std::vector<std::string> uuids;           // of the segments attached through it
+  std::shared_ptr<SyncClient> sync_client;  // once it has had runs forwarded
 };
-
-uint32_t thread_count() {
-  std::error_code error;
-  uint32_t count = 0;
-  for (auto it = std::filesystem::directory_iterator("/proc/self/task", error);
-       !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
-    ++count;
-  }
-  return count;
-}
-
-Peer peer_of(int fd) {
-  Peer peer;
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return peer;
-  peer.pid = credentials.pid;
-  peer.uid = credentials.uid;
-  if (auto start = shm::process_start_time(peer.pid)) peer.pid_start = *start;
-  if (auto pidfd = open_pidfd(peer.pid, peer.pid_start)) {
-    peer.pidfd = std::make_shared<shm::Fd>(std::move(*pidfd));
-  }
-  return peer;
-}
 
 }  // namespace
 
@@ -90,6 +67,7 @@ struct Server::Impl {
                                     std::vector<shm::Fd> fds);
   static OutgoingPtr refusal(const Connection& connection, uint32_t version);
   kj::Promise<OutgoingPtr> query(schema::Query::Reader request);
+  kj::Promise<OutgoingPtr> sync(Connection& connection, schema::Sync::Reader request);
   kj::Promise<OutgoingPtr> agree(schema::Agree::Reader request);
   kj::Promise<OutgoingPtr> act(Connection& connection, schema::ControlRequest::Reader request,
                                std::vector<shm::Fd> fds);
@@ -112,7 +90,8 @@ struct Server::Impl {
   std::unique_ptr<Observer> observer;
   ConnectionErrors errors;
   size_t connection_count = 0;
-  size_t request_count = 0;  // in progress
+  size_t request_count = 0;        // in progress
+  uint64_t sync_client_count = 0;  // ever
   int64_t idle_since_ms = 0;
   bool was_garbage_logged = false;
   bool is_closed = false;
@@ -215,6 +194,9 @@ void Server::Impl::start(shm::Fd fd) {
                          spdlog::warn("connection of pid {} closed, later ones silently: {}",
                                       borrowed.peer.pid, exception.getDescription().cStr());
                        })
+                       .attach(kj::defer([this, &borrowed] {
+                         if (borrowed.sync_client) mux.end_syncs(*borrowed.sync_client);
+                       }))
                        .attach(kj::mv(connection), kj::defer([this] { --connection_count; })));
 }
 
@@ -302,17 +284,29 @@ kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
       return query(request.getQuery());
     case schema::ControlRequest::AGREE:
       return agree(request.getAgree());
+    case schema::ControlRequest::SYNC:
+      return sync(connection, request.getSync());
     default:
       return act(connection, request, std::move(fds));
   }
 }
 
 kj::Promise<OutgoingPtr> Server::Impl::query(schema::Query::Reader request) {
-  auto [reply, promise] =
-      reply_with<std::vector<RunStatus>>(loop, [](Outgoing& out, std::vector<RunStatus>& runs) {
-        write_runs(runs, out.reply().initQuery(static_cast<capnp::uint>(runs.size())));
-      });
-  mux.query(request.getRunId().cStr(), request.getBarrier(), reply);
+  auto [reply, promise] = reply_with_runs(loop);
+  if (request.getDir().size() > 0) {
+    mux.query_dir(request.getDir().cStr(), request.getBarrier(), reply);
+  } else {
+    mux.query(request.getRunId().cStr(), request.getBarrier(), reply);
+  }
+  return kj::mv(promise);
+}
+
+kj::Promise<OutgoingPtr> Server::Impl::sync(Connection& connection, schema::Sync::Reader request) {
+  auto [reply, promise] = reply_with_runs(loop);
+  if (!connection.sync_client) {
+    connection.sync_client = std::make_shared<SyncClient>(SyncClient{++sync_client_count});
+  }
+  mux.sync(read_sync(request), connection.sync_client, reply);
   return kj::mv(promise);
 }
 
@@ -357,6 +351,12 @@ kj::Promise<OutgoingPtr> Server::Impl::act(Connection& connection,
       break;
     case schema::ControlRequest::STOP:
       mux.request_stop(request.getStop().cStr(), reply);
+      break;
+    case schema::ControlRequest::END_SYNC:
+      if (connection.sync_client) {
+        mux.end_sync(request.getEndSync().cStr(), *connection.sync_client);
+      }
+      reply(Done{});
       break;
     default:
       reply(Error{Code::kInvalidArgument, "the service does not know this request"});

@@ -62,4 +62,11 @@ std::pair<Reply<T>, kj::Promise<OutgoingPtr>> reply_with(Loop& loop, Fill fill) 
   return {std::move(reply), kj::mv(pair.promise)};
 }
 
+// The same for the state of runs.
+inline auto reply_with_runs(Loop& loop) {
+  return reply_with<std::vector<RunStatus>>(loop, [](Outgoing& out, std::vector<RunStatus>& runs) {
+    write_runs(runs, out.reply().initQuery(static_cast<capnp::uint>(runs.size())));
+  });
+}
+
 }  // namespace ringlog::service

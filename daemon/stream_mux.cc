@@ -101,6 +101,8 @@ void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
              Stream& stream = *(*run)->stream;
              RunSpec shown = spec;
              for (std::string& sink : shown.sinks) sink = without_credentials(sink);
+             // Written down, they would be sent to by whoever opens the run next.
+             if (spec.mode == "offline") shown.sinks.clear();
              stream.board.describe(shown);
              if (spec.work_tree.starts_with('/')) {
                parts_.diffs.keep(spec.work_tree, (*run)->info.dir);
@@ -111,6 +113,55 @@ void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
              if (spec.mode != "offline") parts_.network.add((*run)->stream, spec.sinks);
              join(**run, spec.producer, spec.host, peer, std::exchange((*run)->notice, ""), reply);
            });
+}
+
+void StreamMux::sync(const RunSpec& spec, const std::shared_ptr<SyncClient>& client,
+                     const Reply<std::vector<RunStatus>>& reply) {
+  if (Status s = check_spec(spec); !s) return reply(s.take_error());
+  if (spec.sinks.empty()) return reply(Error{Code::kInvalidArgument, "sync: no sink is named"});
+  const RunInfo info = place_of(spec.root, spec.project, spec.run_id);
+  if (!runs_.contains(info.dir) && ::access((info.dir + "/store").c_str(), F_OK) != 0) {
+    return reply(Error{Code::kNotFound, "there is no run " + info.dir});
+  }
+  const std::weak_ptr<SyncClient> wanted = client;
+  with_run(info, [this, spec, wanted, reply](Result<Run*> run) {
+    if (!run) return reply(run.take_error());
+    const auto asking = wanted.lock();
+    if (!asking) return;  // it went away while the store was opened
+    (*run)->sync_clients.insert(asking->id);
+    spdlog::info("run {}: forwarded to {} sinks by request", (*run)->info.run_id,
+                 spec.sinks.size());
+    const std::string dir = (*run)->info.dir;
+    auto is_done = std::make_shared<bool>(false);
+    const auto go_on = [this, dir, spec, id = asking->id, is_done, reply] {
+      const auto found = runs_.find(dir);
+      if (std::exchange(*is_done, true) || found == runs_.end()) return;
+      if (!found->second->sync_clients.contains(id)) return;
+      parts_.network.borrow(found->second->stream, spec.sinks, id);
+      collect({dir}, reply);
+    };
+    parts_.loop.after(kQueryWaitMs, go_on);
+    barrier({dir}, go_on);
+  });
+}
+
+void StreamMux::end_sync(const std::string& dir, const SyncClient& client) {
+  const auto found = runs_.find(dir);
+  if (found == runs_.end() || found->second->sync_clients.erase(client.id) == 0) return;
+  Run& run = *found->second;
+  parts_.network.give_back(run.stream, client.id);
+  if (!run.members.empty() || !run.sync_clients.empty()) return;
+  // Nobody is coming whom it should linger for, and the next one of many waits for its place.
+  run.empty_since_ms = parts_.clock.monotonic_ms() - kStreamLingerMs;
+  ask_close(run);
+}
+
+void StreamMux::end_syncs(const SyncClient& client) {
+  std::vector<std::string> dirs;
+  for (const auto& [dir, run] : runs_) {
+    if (run->sync_clients.contains(client.id)) dirs.push_back(dir);
+  }
+  for (const std::string& dir : dirs) end_sync(dir, client);
 }
 
 void StreamMux::attach(const RunSpec& spec, Peer peer, Reply<Attached> reply) {
@@ -283,7 +334,7 @@ void StreamMux::keep_house() {
   for (const auto& [dir, run] : runs_) {
     if (run->state != State::kOpen || run->is_close_asked) continue;
     if (is_unwatched(*run)) note_dead_members(*run);
-    if (!run->members.empty()) {
+    if (!run->members.empty() || !run->sync_clients.empty()) {
       run->empty_since_ms = 0;
     } else if (run->empty_since_ms == 0) {
       run->empty_since_ms = now;
@@ -311,8 +362,8 @@ void StreamMux::start_closing(const std::string& dir, bool is_idle) {
   Run& run = *runs_.at(dir);
   run.is_close_asked = false;
   // Somebody may have come meanwhile.
-  if (!is_idle || !run.members.empty() || run.empty_since_ms == 0) return;
-  if (parts_.files.is_busy(dir)) return;
+  if (!is_idle || !run.members.empty() || !run.sync_clients.empty()) return;
+  if (run.empty_since_ms == 0 || parts_.files.is_busy(dir)) return;
   run.state = State::kClosing;
   parts_.monitor.remove(*run.stream);
   parts_.drain.post([this, dir, stream = run.stream] {

@@ -39,6 +39,11 @@ namespace ringlog::service {
 template <typename T>
 using Reply = std::function<void(Result<T>)>;
 
+// Somebody who has runs forwarded, as long as it exists: a connection.
+struct SyncClient {
+  uint64_t id = 0;  // unique in the service
+};
+
 class StreamMux {
  public:
   // All must outlive the mux.
@@ -84,6 +89,16 @@ class StreamMux {
   void agree(const std::string& run_id, Wish wish, const Reply<Agreed>& reply);
   // Empty: all.
   void query(const std::string& run_id, bool barrier, Reply<std::vector<RunStatus>> reply);
+  // By its directory.
+  void query_dir(const std::string& dir, bool barrier, const Reply<std::vector<RunStatus>>& reply);
+  // Forwards a stored run, opened if need be, to the sinks of `spec` until end_sync() or
+  // end_syncs(), one of which is called before `client` goes.  Replies when what was committed is
+  // stored and the sinks are at work.
+  //   kNotFound  there is no such run
+  void sync(const RunSpec& spec, const std::shared_ptr<SyncClient>& client,
+            const Reply<std::vector<RunStatus>>& reply);
+  void end_sync(const std::string& dir, const SyncClient& client);
+  void end_syncs(const SyncClient& client);
   // Ends every producer as killed; replies when all is stored and synced.
   void teardown(Reply<Done> reply);
 
@@ -115,6 +130,7 @@ class StreamMux {
     std::shared_ptr<Stream> stream;                          // kOpen, kClosing
     std::vector<std::function<void(Result<Run*>)>> waiting;  // until it is open
     std::map<uint32_t, Member> members;                      // by producer
+    std::set<uint64_t> sync_clients;                         // who has it forwarded now
     std::vector<std::function<void()>> settle_waiters;       // until no dead member is left
     std::string notice;                                      // for the next process that joins
     int64_t empty_since_ms = 0;

@@ -27,6 +27,9 @@ struct ControlRequest {
     query @10 :Query;          # About one run; replies `query`.
     stop @11 :Text;            # Ask a run to stop: run id.  Sets the stop word in its segments.
     agree @12 :Agree;          # All ranks stop or checkpoint at one step; replies `agreed`.
+    sync @13 :Sync;            # Forward a stored run for as long as this connection is open or until
+                               # endSync; replies `query` with that run once the sinks are at work.
+    endSync @14 :Text;         # Directory of the run: this connection wants no more.  Replies `ok`.
   }
 }
 
@@ -104,6 +107,15 @@ struct Agreed {
 struct Query {
   runId @0 :Text;              # Id or empty for all.
   barrier @1 :Bool;            # Reply only after all that is committed now is stored.
+  dir @2 :Text;                # Instead of an id: absolute path of the run's directory.
+}
+
+struct Sync {
+  # A run that need not be open; what is committed now is stored first.
+  runId @0 :Text;
+  project @1 :Text;
+  root @2 :Text;               # Absolute path of the folder that holds the runs.
+  sinks @3 :List(Text);        # URLs, at least one.
 }
 
 struct ControlReply {
@@ -177,4 +189,7 @@ struct SinkStatus {
   sentRows @2 :UInt64;
   lagRows @3 :UInt64;
   lastError @4 :Text;
+  leftOutRows @5 :UInt64;      # Rows and records that it would not take.
+  looksWanted @6 :UInt64;      # Number of the look at the store that the last sync asked for…
+  looksSent @7 :UInt64;        # …and of the last one of which everything is sent.
 }

@@ -26,11 +26,12 @@ LiveRun live_run(schema::RunStatus::Reader from) {
   for (const auto producer : from.getProducers()) {
     run.producers.push_back({producer.getRank(), producer.getAttempt(), producer.getWorker(),
                              producer.getPid(), live_text(producer.getState()),
-                             producer.getBacklogBytes()});
+                             producer.getBacklogBytes(), producer.getStored()});
   }
   for (const auto sink : from.getSinks()) {
     run.sinks.push_back({live_text(sink.getUrl()), live_text(sink.getState()), sink.getSentRows(),
-                         sink.getLagRows(), live_text(sink.getLastError())});
+                         sink.getLagRows(), live_text(sink.getLastError()), sink.getLeftOutRows(),
+                         sink.getLooksWanted(), sink.getLooksSent()});
   }
   return run;
 }
@@ -47,13 +48,13 @@ uint64_t LiveRun::backlog_bytes() const {
   return bytes;
 }
 
-Result<std::vector<LiveRun>> query_runs(ControlClient& service, const std::string& run_id,
-                                        bool barrier, std::chrono::milliseconds timeout) {
-  capnp::MallocMessageBuilder message;
-  auto query = message.initRoot<schema::ControlRequest>().initQuery();
-  query.setRunId(run_id);
-  query.setBarrier(barrier);
-  auto answer = service.call(message, {}, timeout);
+uint64_t LiveRun::stored_rows() const {
+  uint64_t rows = 0;
+  for (const LiveProducer& producer : producers) rows += producer.stored_rows;
+  return rows;
+}
+
+Result<std::vector<LiveRun>> read_runs(Result<client::ControlAnswer> answer) {
   if (!answer) return answer.take_error();
   std::vector<LiveRun> runs;
   bool is_query = false;
@@ -66,6 +67,15 @@ Result<std::vector<LiveRun>> query_runs(ControlClient& service, const std::strin
   if (!read) return read.take_error();
   if (!is_query) return Error{Code::kCorrupt, "the service answered another question"};
   return runs;
+}
+
+Result<std::vector<LiveRun>> query_runs(ControlClient& service, const std::string& run_id,
+                                        bool barrier, std::chrono::milliseconds timeout) {
+  capnp::MallocMessageBuilder message;
+  auto query = message.initRoot<schema::ControlRequest>().initQuery();
+  query.setRunId(run_id);
+  query.setBarrier(barrier);
+  return read_runs(service.call(message, {}, timeout));
 }
 
 bool ask_to_store(const std::string& run_id) {

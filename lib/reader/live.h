@@ -25,6 +25,7 @@ struct LiveProducer {
   int32_t pid = 0;
   std::string state;
   uint64_t backlog_bytes = 0;  // committed, not yet stored
+  uint64_t stored_rows = 0;
 };
 
 struct LiveSink {
@@ -33,6 +34,10 @@ struct LiveSink {
   uint64_t sent_rows = 0;
   uint64_t lag_rows = 0;
   std::string last_error;
+  uint64_t left_out_rows = 0;
+  // Looks at the store, by number: which one the last sync asked for, which one is sent whole.
+  uint64_t looks_wanted = 0;
+  uint64_t looks_sent = 0;
 };
 
 // A run that the service has open.
@@ -48,11 +53,15 @@ struct LiveRun {
   uint64_t live_count() const;
   // Of all its producers.
   uint64_t backlog_bytes() const;
+  uint64_t stored_rows() const;
 };
 
 // As the service's message says it.  Throws kj::Exception when that is malformed: call it inside
 // record::try_read().
 LiveRun live_run(schema::RunStatus::Reader from);
+
+// The runs of an answer to a question about them.  kCorrupt: it answers something else.
+Result<std::vector<LiveRun>> read_runs(Result<client::ControlAnswer> answer);
 
 // The open run of that id, or all with an empty one.  With `barrier` the answer comes after all
 // that is committed now is stored.  kNotFound: the service has no such run open.  kCorrupt: it
