@@ -185,7 +185,10 @@ std::optional<HttpSink::Call> InfluxSink::next() {
 SendResult InfluxSink::judge(const HttpAnswer& answer) {
   SendResult result = judge_status(answer);
   if (answer.status == 404) {
-    result.message = text_of(answer) + "; make the database " + server().url.path;
+    const auto bucket = server().url.options.find("bucket");
+    result.message = text_of(answer) + "; make the " +
+                     (bucket == server().url.options.end() ? "database " + server().url.path
+                                                           : "bucket " + bucket->second);
   }
   return result;
 }

@@ -83,10 +83,10 @@ class Engine:
 
         until(is_up, f"{self.program} answers")
 
-    def kill(self) -> None:
-        """SIGKILL."""
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Ends it, and waits for that."""
         if self.process:
-            self.process.send_signal(signal.SIGKILL)
+            self.process.send_signal(number)
             self.process.wait()
             self.process = None
 
@@ -157,7 +157,7 @@ def read_points(data: bytes) -> Iterator[Point]:
 
 CLICKHOUSE_CONFIG = """<yandex>
 <logger><level>warning</level><console>1</console></logger>
-<http_port>{port}</http_port><listen_host>127.0.0.1</listen_host>
+<http_port>{port}</http_port><tcp_port>{tcp_port}</tcp_port><listen_host>{address}</listen_host>
 <path>{folder}/data/</path><tmp_path>{folder}/tmp/</tmp_path>
 <users_config>{folder}/users.xml</users_config>
 <default_profile>default</default_profile><default_database>default</default_database>
@@ -175,10 +175,16 @@ class ClickHouse(Engine):
     """clickhouse-server."""
 
     program = "clickhouse-server"
+    address = "127.0.0.1"  # that it listens on; 0.0.0.0: all
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self.tcp_port = free_port()  # of its own client
 
     def argv(self) -> list[str]:
         for name, text in (("config", CLICKHOUSE_CONFIG), ("users", CLICKHOUSE_USERS)):
-            filled = text.format(port=self.port, folder=self.folder)
+            filled = text.format(port=self.port, folder=self.folder, address=self.address,
+                                 tcp_port=self.tcp_port)
             (self.folder / f"{name}.xml").write_text(filled)
         return [f"--config-file={self.folder}/config.xml"]
 
