@@ -25,7 +25,7 @@ packages_build=(
   nlohmann-json3-dev pkg-config protobuf-compiler python3 zlib1g-dev)
 # Servers that tests send runs to.  What the first need is installed; the second are only unpacked,
 # below build/servers, because installing them would start them.
-packages_test=(clickhouse-common openssl)
+packages_test=(clickhouse-common iproute2 openssl)
 packages_unpacked=(clickhouse-server influxdb victoria-metrics)
 packages_check=(clang clang-format clang-tidy libclang-rt-dev)
 
