@@ -119,8 +119,9 @@ void Network::when_sent(const std::shared_ptr<Stream>& stream, std::shared_ptr<P
   queue_.post([this, stream, port = std::move(port), lanes = std::move(lanes),
                done = std::move(done)]() mutable {
     const auto found = lines_.find(stream.get());
-    if (found == lines_.end() || is_sent(found->second, lanes)) return done();
+    if (found == lines_.end()) return done();
     found->second.waiters.push_back({std::move(port), std::move(lanes), std::move(done)});
+    publish(found->second);
   });
 }
 
@@ -151,17 +152,10 @@ bool Network::is_sent(const Line& line, const store::Cursors& lanes) {
 void Network::step(Line& line) {
   line.next_ms = std::numeric_limits<int64_t>::max();
   for (const auto& sender : line.senders) line.next_ms = std::min(line.next_ms, sender->step());
-  std::vector<std::function<void()>> sent;
-  std::erase_if(line.waiters, [&](Waiter& waiter) {
-    if (!is_sent(line, waiter.lanes)) return false;
-    sent.push_back(std::move(waiter.done));
-    return true;
-  });
   publish(line);
-  for (const auto& done : sent) done();
 }
 
-void Network::publish(const Line& line) const {
+void Network::publish(Line& line) const {
   uint32_t state = line.senders.empty() ? kUnknown : kGood;
   store::Cursors sent;
   bool is_first = true;
@@ -185,7 +179,13 @@ void Network::publish(const Line& line) const {
       }
     }
   }
-  progress_(line.stream, std::move(sent), state);
+  std::vector<std::function<void()>> answers;
+  std::erase_if(line.waiters, [&](Waiter& waiter) {
+    if (!is_sent(line, waiter.lanes)) return false;
+    answers.push_back(std::move(waiter.done));
+    return true;
+  });
+  progress_(line.stream, std::move(sent), state, std::move(answers));
 }
 
 void Network::run() {

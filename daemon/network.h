@@ -31,9 +31,10 @@ struct Stream;
 class Network {
  public:
   // What all sinks of a run have acknowledged, after each step; `state` is of
-  // shm::ServiceWords::network_state.
-  using Progress =
-      std::function<void(const std::shared_ptr<Stream>&, store::Cursors sent, uint32_t state)>;
+  // shm::ServiceWords::network_state.  `then` answers those who waited for that: to be run once it
+  // is published.
+  using Progress = std::function<void(const std::shared_ptr<Stream>&, store::Cursors sent,
+                                      uint32_t state, std::vector<std::function<void()>> then)>;
 
   explicit Network(const Clock& clock) : clock_(clock), queue_([this] { http_.wake(); }) {}
   Network(const Network&) = delete;
@@ -90,12 +91,15 @@ class Network {
                  std::optional<uint64_t> borrower);
   Sender* add_sink(Line& line, const std::string& url);
   void step(Line& line);
-  void publish(const Line& line) const;
+  void publish(Line& line) const;
   static bool is_sent(const Line& line, const store::Cursors& lanes);
 
   const Clock& clock_;
   HttpTransport http_;  // network thread, but for the wake-up
-  Progress progress_ = [](const std::shared_ptr<Stream>&, const store::Cursors&, uint32_t) {};
+  Progress progress_ = [](const std::shared_ptr<Stream>&, const store::Cursors&, uint32_t,
+                          const std::vector<std::function<void()>>& then) {
+    for (const auto& answer : then) answer();
+  };
   TaskQueue queue_;
   std::map<Stream*, Line> lines_;  // network thread
 };

@@ -7,7 +7,9 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <functional>
 #include <string>
+#include <vector>
 
 namespace ringlog::service {
 
@@ -71,11 +73,13 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
   drain_.on_due([this](std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
     writer_.submit(std::move(stream), std::move(batch));
   });
-  network_.on_progress(
-      [this](const std::shared_ptr<Stream>& stream, store::Cursors sent, uint32_t state) {
-        drain_.post(
-            [stream, sent = std::move(sent), state] { stream->intake.publish_sent(sent, state); });
-      });
+  network_.on_progress([this](const std::shared_ptr<Stream>& stream, store::Cursors sent,
+                              uint32_t state, std::vector<std::function<void()>> then) {
+    drain_.post([stream, sent = std::move(sent), state, then = std::move(then)] {
+      stream->intake.publish_sent(sent, state);
+      for (const auto& answer : then) answer();
+    });
+  });
 }
 
 Service::~Service() = default;
