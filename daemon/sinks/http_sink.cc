@@ -23,6 +23,26 @@ std::string first_line(const std::string& body) {
   return line;
 }
 
+// A server may repeat what it was sent, and what it answers is logged and shown.
+void hide(std::string& text, std::string_view secret) {
+  constexpr std::string_view kHidden = "***";
+  if (secret.empty()) return;
+  for (size_t at = 0; (at = text.find(secret, at)) != std::string::npos; at += kHidden.size()) {
+    text.replace(at, secret.size(), kHidden);
+  }
+}
+
+// The credentials behind the name of a scheme, in whatever form they were sent.
+void hide_credentials(std::string& text) {
+  for (const std::string_view scheme : {"Basic ", "Bearer ", "Token "}) {
+    for (size_t at = 0; (at = text.find(scheme, at)) != std::string::npos;) {
+      at += scheme.size();
+      const size_t end = std::min(text.find_first_of(" \t\r\n\"',;<>", at), text.size());
+      text.replace(at, end - at, "***");
+    }
+  }
+}
+
 SendResult judge_failure(const std::string& base, const HttpAnswer& answer) {
   SendResult result{.kind = Kind::kRetry, .message = base + ": " + answer.message};
   switch (answer.outcome) {
@@ -76,6 +96,10 @@ void HttpSink::start(Call call) {
   }
   call_ = parts_.http.start(std::move(request), [this](HttpAnswer answer) {
     call_ = 0;
+    for (std::string* said : {&answer.body, &answer.location, &answer.message}) {
+      hide(*said, server_.password);
+      hide_credentials(*said);
+    }
     answer_ = std::move(answer);
     parts_.ready();
   });

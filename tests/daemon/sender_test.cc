@@ -191,6 +191,30 @@ TEST_F(SenderTest, AFailingSinkIsTriedAgainLaterAndLater) {
   expect_all_sent();
 }
 
+// A day, by the injected clock, in which the run goes on.
+TEST_F(SenderTest, ANetworkThatIsGoneForADayCostsATryAMinuteAndNoRow) {
+  constexpr int64_t kDayMs = 24 * 60 * 60 * 1000;
+  run_.add(10);
+  to_.failures = std::numeric_limits<int>::max();
+  const auto sender = make_sender();
+  const int64_t end = clock_.now_ms + kDayMs;
+  while (clock_.now_ms < end) {
+    clock_.now_ms = std::max(clock_.now_ms, sender->step());
+    run_.add(1);
+    sender->wake();
+  }
+  EXPECT_LT(to_.sends, 2 * kDayMs / kSinkRetryMaxMs + 20);
+  EXPECT_GT(to_.sends, kDayMs / (2 * kSinkRetryMaxMs));
+  EXPECT_TRUE(to_.rows.empty());
+  to_.failures = 0;
+  const int64_t back = clock_.now_ms;
+  while (to_.rows.empty()) clock_.now_ms = std::max(clock_.now_ms, sender->step());
+  EXPECT_LE(clock_.now_ms - back, kSinkRetryMaxMs * 3 / 2);
+  exhaust(*sender);
+  expect_all_sent();
+  EXPECT_EQ(sender->status().left_out_rows, 0u);
+}
+
 TEST_F(SenderTest, TheOtherSidesWishToWaitIsHeard) {
   run_.add(10);
   to_.failures = 1;

@@ -4,11 +4,13 @@ import json
 import ssl
 import subprocess
 import unittest
+from pathlib import Path
 
 from engines import free_port, read_points
 from rude_server import (Manner, Request, RudeServer, answer, byte_by_byte, endless, garbage, hang,
                          reset, take, take_and_reset)
 from sandbox import RUN, SandboxTest, kill_and_wait, until
+from script import Script
 
 ROWS = 300
 
@@ -211,6 +213,56 @@ class BadNetworksTest(SandboxTest):
         self.wait_until_sent()
         self.assertIn(" http://far.invalid:8123/?database=default&", proxy.requests[0].line)
         self.assertEqual(proxy.steps(), list(range(ROWS)))
+
+    def test_what_no_proxy_names_goes_past_it(self) -> None:
+        proxy, server = RudeServer(self.sandbox), RudeServer(self.sandbox)
+        self.train(server.url(), http_proxy=f"http://127.0.0.1:{proxy.port}",
+                   no_proxy="127.0.0.1")
+        self.wait_until_sent()
+        self.assertEqual(proxy.requests, [])
+        self.assertEqual(server.steps(), list(range(ROWS)))
+
+    def test_a_password_is_nowhere_though_the_server_repeats_it(self) -> None:
+        """Not in the store, the log, what is shown, messages, or the list of processes."""
+        # Put together here: a run keeps the diff of the work tree it was started in.
+        password = "-".join(["open", "sesame"])
+
+        def repeat(server: RudeServer, connection, request: Request) -> None:
+            said = f"{request.headers['authorization']} is me:{password}"
+            answer("503 Service Unavailable", said.encode())(server, connection, request)
+
+        server = RudeServer(self.sandbox)
+        server.usual = repeat
+        self.train(server.url(user="me@"), CLICKHOUSE_PASSWORD=password)
+        self.wait_for_state("retrying", "503: Basic *** is me:***")
+        basic = server.requests[0].headers["authorization"].partition(" ")[2]
+        self.assertGreater(len(basic), 8)
+        seen = [json.dumps(self.sandbox.json("show", RUN)),
+                self.sandbox.ringlog("show", RUN).stdout.decode(),
+                json.dumps(self.sandbox.json("service", "status")), self.sandbox.log_of_service(),
+                Path(f"/proc/{self.sandbox.service()}/cmdline").read_text()]
+        seen += [path.read_bytes().decode(errors="replace")
+                 for path in self.sandbox.root.rglob("*") if path.is_file()]
+        for text in seen:
+            self.assertNotIn(password, text)
+            self.assertNotIn(basic, text)
+
+    def test_who_waits_for_the_sink_waits_as_long_as_they_said(self) -> None:
+        """And finish() does not wait for it at all."""
+        server = RudeServer(self.sandbox)
+        server.usual = hang
+        script = Script(self.sandbox, RINGLOG_SINKS=server.url())
+        script.do("log loss=f:1")
+        self.assert_says(script.ask("sent 200"), "error: ")
+        self.assertEqual(script.ask("finish 0"), "1 1 0")
+        self.assertEqual(self.sinks()[0]["sent"], 0)
+        script.program.finish()
+
+    def test_who_waits_for_the_sink_is_told_when_it_has_all(self) -> None:
+        script = Script(self.sandbox, RINGLOG_SINKS=RudeServer(self.sandbox).url())
+        script.do("log loss=f:1")
+        script.do("sent 60000", "1 1")
+        script.finish()
 
     def test_a_url_with_a_password_is_not_taken(self) -> None:
         """The run is disabled, says why, and repeats no password."""

@@ -111,6 +111,9 @@ class ClickHouseTest(SandboxTest):
         self.wait_until_sent()
         shown = self.sandbox.json("show", RUN)
         for table in ("config", "summary"):
+            # A request each, one after another, behind that of the ends.
+            until(lambda table=table: self.clickhouse.lines(
+                f"SELECT key FROM ringlog_{table}"), f"the {table} is sent")
             found = dict(self.clickhouse.lines(f"SELECT key, text FROM ringlog_{table} FINAL"))
             for key, value in shown[table].items():
                 if isinstance(value, str):

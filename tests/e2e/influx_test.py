@@ -231,7 +231,9 @@ class Influx2Test(LineProtocolTest):
         """A run whose sink ends in a state, and says why."""
         self.sandbox.environment["RINGLOG_SINKS"] = url
         self.sandbox.rank(0, rows=10, kinds="numbers").finish()
-        until(lambda: self.sink()["state"] == state, f"{state}: {self.sink()}")
+        # It may first have to wait for the run's description.
+        until(lambda: self.sink()["state"] == state and words[0] in self.sink()["error"],
+              f"{state}, {words[0]}: {self.sink()}")
         self.assert_says(self.sink()["error"], *words)
         for path in [*self.sandbox.root.rglob("*"), *self.sandbox.runtime.rglob("*.log")]:
             if path.is_file():

@@ -4,6 +4,7 @@ import re
 import unittest
 from pathlib import Path
 
+from rude_server import RudeServer, hang
 from sandbox import SLOWDOWN, SOURCE, SandboxTest, until
 
 RANKS = 64
@@ -13,6 +14,10 @@ WARM_ROWS = 8_000_000 // SLOWDOWN
 END_ROWS = 24_000_000 // SLOWDOWN
 # What the allocator may still add; four bytes that leak for each row are more.
 GROWTH_MAX = 64 << 20
+# Rows that wait for a sink that hangs: a gigabyte where it takes them.
+SINK_ROWS = 3_000_000 // SLOWDOWN
+# The batch of a sink (kEngineBatchBytes), its reader, and what the allocator makes of both.
+SINK_MEMORY_MAX = 48 << 20
 
 
 def limit(name: str) -> int:
@@ -67,6 +72,27 @@ class MemoryTest(SandboxTest):
             self.assertLess(max(warm, end), limit("kRunMemoryMax"))
         # However many rows there are, the ledger of losses is read in bounded memory too.
         self.assertTrue(self.sandbox.verify()["ok"])
+
+    def test_a_sink_that_hangs_costs_no_memory(self) -> None:
+        """Beyond one batch of it, however many rows wait for it."""
+        server = RudeServer(self.sandbox)
+        server.usual = hang
+        peaks = {}
+        for name, sinks in (("none", ""), ("hanging", server.url())):
+            rank = self.sandbox.rank(0, run=name, rows=SINK_ROWS, env={
+                "RINGLOG_SINKS": sinks, "RINGLOG_FULL_RING_WAIT_MS": "120000"})
+            rank.expect("logging")
+            service = self.sandbox.service()
+            peaks[name] = 0
+            while self.sandbox.ledger.committed(0) < SINK_ROWS:
+                peaks[name] = max(peaks[name], own_memory(service))
+            report = rank.finish()
+            self.assertEqual((report["stored"], report["dropped"]), (SINK_ROWS, 0))
+            peaks[name] = max(peaks[name], own_memory(service))
+            self.sandbox.ringlog("service", "stop")
+        self.assertTrue(server.requests)
+        self.assertLess(peaks["hanging"] - peaks["none"], SINK_MEMORY_MAX,
+                        {name: peak >> 20 for name, peak in peaks.items()})
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 //   metric val/* epoch max,last   hist grad 4 0 1 2 3
 //   alert title text [0-2]        save PATTERN [now|live|end [BASE]]
 //   flush                         deliver run | summary
+//   sent MS                       (waits so long until the sinks have all)
 //   live [DIR]                    status
 //   should_stop [STEP]            checkpoint STEP
 //   fork loss=f:1                 (a child that logs one row, then leaves)
@@ -159,6 +160,12 @@ std::string flush() {
   return done ? std::to_string(done->stored) + " " + std::to_string(done->synced) : failed(done);
 }
 
+std::string wait_until_sent(const Words& words) {
+  auto done =
+      g_run->flush(ringlog::Durability::kSent).wait(std::chrono::milliseconds(std::stoi(words[1])));
+  return done ? std::to_string(done->stored) + " " + std::to_string(done->sent) : failed(done);
+}
+
 std::string sync_status() {
   const ringlog::SyncStatus s = g_run->sync_status();
   return std::to_string(s.attempted) + " " + std::to_string(s.stored) + " " +
@@ -236,6 +243,7 @@ std::string obey(const Words& words) {
   if (what == "hist") return log_histogram(words);
   if (what == "metric") return define_metric(words);
   if (what == "flush") return flush();
+  if (what == "sent") return wait_until_sent(words);
   if (what == "deliver") return deliver(words[1]);
   if (what == "live") return live_summary(words);
   if (what == "forks") return fork_children(words);
