@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 import exec_cost
+import sinks
 import table
 
 
@@ -27,7 +28,7 @@ class Plan:
 
     def __init__(self, rounds: int, transport_s: float, log_s: float, service_s: float,
                  rows: int, ranks: int, piece_s: float, read_rows: int, read_s: float,
-                 train_steps: int) -> None:
+                 train_steps: int, sink_rows: int) -> None:
         self.rounds = rounds
         self.transport_s = transport_s  # per peer and size
         self.log_s = log_s  # per kind of call
@@ -38,13 +39,14 @@ class Plan:
         self.read_rows = read_rows  # of the run of a hundred metrics
         self.read_s = read_s  # per range
         self.train_steps = train_steps
+        self.sink_rows = sink_rows  # of the run that is sent whole; a backlog has ten times as many
 
 
 PLANS = {
-    "full": Plan(7, 0.3, 2.0, 4.0, 1_000_000, 64, 0.1, 10_000_000, 0.3, 12_000),
-    "quick": Plan(2, 0.06, 0.5, 2.0, 250_000, 64, 0.03, 1_000_000, 0.05, 12_000),
+    "full": Plan(7, 0.3, 2.0, 4.0, 1_000_000, 64, 0.1, 10_000_000, 0.3, 12_000, 1_000_000),
+    "quick": Plan(2, 0.06, 0.5, 2.0, 250_000, 64, 0.03, 1_000_000, 0.05, 12_000, 100_000),
     # Shows that everything still works.
-    "smoke": Plan(1, 0.002, 0.02, 0.02, 2_000, 4, 0.0001, 5_000, 0.01, 60),
+    "smoke": Plan(1, 0.002, 0.02, 0.02, 2_000, 4, 0.0001, 5_000, 0.01, 60, 2_000),
 }
 
 
@@ -133,6 +135,11 @@ def one_round(folder: Path, plan: Plan, scratch: list[str], failed: set[str],
             figures |= exec_cost.measure(ringlog, *scratch, rounds=plan.rounds)
         except (subprocess.CalledProcessError, ValueError) as error:
             failed.add(f"exec: {error}")
+        try:
+            figures |= sinks.measure(folder.parent, plan.sink_rows, 10 * plan.sink_rows,
+                                     plan.service_s)
+        except (subprocess.CalledProcessError, ValueError) as error:
+            failed.add(f"sinks: {error}")
     return figures
 
 

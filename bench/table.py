@@ -66,6 +66,19 @@ STORING = [
     ("recovery_1m_rows_ms", "1 M rows and full rings stored after a kill, ms", None),
     ("recovery_1m_rows.ready_ms", "  the new service answers", None),
 ]
+SINKS = [
+    ("clickhouse.rows_per_s", "`ringlog sync` to ClickHouse, rows of 4 doubles per second", None),
+    ("clickhouse.client_rows_per_s", "  the same points by clickhouse-client", None),
+    ("influx.points_per_s", "`ringlog sync` to InfluxDB, rows of 4 doubles per second", None),
+    ("influx.curl_points_per_s", "  the same lines by curl", None),
+    ("sinks.none_cpu_percent", "service, 10,000 rows a second, no sink, CPU %", None),
+    ("sinks.down_cpu_percent", "  its sink is down", None),
+    ("sinks.none_rss_mb", "its own memory after a burst, no sink, MiB", None),
+    ("sinks.down_rss_mb", "  ten times the rows, its sink is down", None),
+    ("sinks.catch_up_rows_per_s", "the sink comes up: rows per second", None),
+    ("sinks.catch_up_cpu_percent", "  CPU of the service, %", None),
+    ("sinks.catch_up_rss_mb", "  its own memory, MiB", None),
+]
 # Of 10 million rows in the full form, of fewer in the others, and then named so.
 READING = [
     ("read.1000_points_of_{}_ms", "1,000 points of one metric of {}, slowest range, ms", 100),
@@ -235,6 +248,7 @@ def render(figures: dict) -> str:
     result += transports(figures)
     result += budgeted(figures, "the service", SERVICE)
     result += budgeted(figures, "storing, 8 processes and the service on 2 cores", STORING)
+    result += budgeted(figures, "sinks, servers on the same cores", SINKS)
     result += sizes_on_disk(figures)
     result += reading(figures)
     result += full_ring(figures)
