@@ -62,7 +62,11 @@ class Influx2:
         self._http.daemon_threads = True
         self.port = self._http.server_address[1]
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        sandbox.undo(self._http.shutdown)
+        sandbox.undo(self._end)
+
+    def _end(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
 
     def url(self, bucket: str | None = None) -> str:
         """For RINGLOG_SINKS."""
