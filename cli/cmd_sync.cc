@@ -100,7 +100,7 @@ Result<std::vector<store::RunPlace>> chosen_runs(const Context& context,
 
 class Sync {
  public:
-  Sync(Context& context, const SyncOptions& options, std::vector<store::RunPlace> runs,
+  Sync(Context& context, const SyncOptions& options, const std::vector<store::RunPlace>& runs,
        std::vector<std::string> setting)
       : context_(context),
         options_(options),
@@ -284,7 +284,7 @@ int run_sync(Context& context, const SyncOptions& options) {
     fail(s.error());
     return kExitUsage;
   }
-  return Sync(context, options, *std::move(runs), settings->sinks).send_all();
+  return Sync(context, options, *runs, settings->sinks).send_all();
 }
 
 }  // namespace ringlog::cli

@@ -35,7 +35,7 @@ Status SyncJob::step(client::ControlClient& service, int64_t now_ns) {
                                        : ask_run(service, place_.dir, kStatusWait);
   if (!run && is_connection_lost(run.error())) return run.take_error();
   if (state_ == State::kWaiting) {
-    begin(std::move(run), now_ns);
+    begin(run, now_ns);
   } else if (run) {
     update(*run, now_ns);
   } else {
@@ -50,7 +50,7 @@ Status SyncJob::step(client::ControlClient& service, int64_t now_ns) {
   return ended || !is_connection_lost(ended.error()) ? Status(Done{}) : std::move(ended);
 }
 
-void SyncJob::begin(Result<LiveRun> run, int64_t now_ns) {
+void SyncJob::begin(const Result<LiveRun>& run, int64_t now_ns) {
   if (!run) {
     // Others will be closed; everything else does not get better by waiting.
     if (run.error().code != Code::kBackpressure) return fail(run.error().message);

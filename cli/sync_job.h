@@ -59,7 +59,7 @@ class SyncJob {
   const std::string& trouble() const { return trouble_; }
 
  private:
-  void begin(Result<LiveRun> run, int64_t now_ns);
+  void begin(const Result<LiveRun>& run, int64_t now_ns);
   void update(const LiveRun& run, int64_t now_ns);
   void note_progress(int64_t now_ns);
   bool is_caught_up() const;
