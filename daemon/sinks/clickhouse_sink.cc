@@ -7,7 +7,6 @@
 #include "shm/posix.h"
 
 #include <bit>
-#include <cstdlib>
 #include <limits>
 #include <map>
 #include <utility>
@@ -316,26 +315,15 @@ SendResult ClickHouseSink::judge(const HttpAnswer& answer) {
 }
 
 Result<std::unique_ptr<Sink>> make_clickhouse_sink(const std::string& url, const SinkParts* parts) {
-  constexpr std::string_view kSecrets = "CLICKHOUSE_PASSWORD or ~/.netrc";
-  auto read = parse_sink_url(url, kHttpSinkOptions, kSecrets);
+  constexpr Secrets kSecrets = {"CLICKHOUSE_USER", "CLICKHOUSE_PASSWORD",
+                                "CLICKHOUSE_PASSWORD or ~/.netrc"};
+  auto read = parse_sink_url(url, kHttpSinkOptions, kSecrets.places);
   if (!read) return read.take_error();
-  auto coding = coding_of(*read);
-  if (!coding) return coding.take_error();
-  auto deadline_ms = deadline_ms_of(*read);
-  if (!deadline_ms) return deadline_ms.take_error();
+  auto server = server_of(*read, kSecrets);
+  if (!server) return server.take_error();
   if (parts == nullptr) return std::unique_ptr<Sink>();
-  const char* password = std::getenv("CLICKHOUSE_PASSWORD");
-  const char* user = std::getenv("CLICKHOUSE_USER");
-  HttpServer server{.url = *read,
-                    .user = !read->user.empty() ? read->user
-                            : user              ? user
-                                                : "",
-                    .password = password ? password : "",
-                    .secrets = std::string(kSecrets),
-                    .coding = *coding,
-                    .deadline_ms = *deadline_ms};
-  if (server.user.empty() && !server.password.empty()) server.user = "default";
-  return std::unique_ptr<Sink>(std::make_unique<ClickHouseSink>(std::move(server), *parts));
+  if (server->user.empty() && !server->password.empty()) server->user = "default";
+  return std::unique_ptr<Sink>(std::make_unique<ClickHouseSink>(*std::move(server), *parts));
 }
 
 }  // namespace ringlog::service

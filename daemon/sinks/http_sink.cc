@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <utility>
 
 namespace ringlog::service {
@@ -166,6 +167,23 @@ Result<int64_t> deadline_ms_of(const SinkUrl& url) {
                                              std::to_string(kSecondsMax)};
   }
   return seconds * 1000;
+}
+
+Result<HttpServer> server_of(const SinkUrl& url, const Secrets& secrets) {
+  auto coding = coding_of(url);
+  if (!coding) return coding.take_error();
+  auto deadline_ms = deadline_ms_of(url);
+  if (!deadline_ms) return deadline_ms.take_error();
+  const char* const user = std::getenv(secrets.user_variable);
+  const char* const password = std::getenv(secrets.password_variable);
+  HttpServer server{.url = url,
+                    .user = url.user,
+                    .password = password != nullptr ? password : "",
+                    .secrets = std::string(secrets.places),
+                    .coding = *coding,
+                    .deadline_ms = *deadline_ms};
+  if (server.user.empty() && user != nullptr) server.user = user;
+  return server;
 }
 
 }  // namespace ringlog::service

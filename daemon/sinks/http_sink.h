@@ -73,4 +73,14 @@ inline constexpr std::string_view kHttpSinkOptions = "compress timeout_s";
 Result<Coding> coding_of(const SinkUrl& url);
 Result<int64_t> deadline_ms_of(const SinkUrl& url);
 
+// Where a server's user and password come from.
+struct Secrets {
+  const char* user_variable;  // of the environment, unless the URL names a user
+  const char* password_variable;
+  std::string_view places;  // where people put the password, for messages
+};
+// The server of a URL whose options above have been read, with the environment's credentials.
+//   kInvalidArgument  an option's value cannot be used
+Result<HttpServer> server_of(const SinkUrl& url, const Secrets& secrets);
+
 }  // namespace ringlog::service

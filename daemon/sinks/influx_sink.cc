@@ -194,33 +194,22 @@ SendResult InfluxSink::judge(const HttpAnswer& answer) {
 }
 
 Result<std::unique_ptr<Sink>> make_influx_sink(const std::string& url, const SinkParts* parts) {
-  constexpr std::string_view kSecrets = "INFLUX_PASSWORD, INFLUX_TOKEN or ~/.netrc";
-  auto read = parse_sink_url(url, "bucket org rp compress timeout_s", kSecrets);
+  constexpr Secrets kSecrets = {"INFLUX_USERNAME", "INFLUX_PASSWORD",
+                                "INFLUX_PASSWORD, INFLUX_TOKEN or ~/.netrc"};
+  auto read = parse_sink_url(url, "bucket org rp compress timeout_s", kSecrets.places);
   if (!read) return read.take_error();
   if (read->path.empty() && !read->options.contains("bucket")) {
     return Error{Code::kInvalidArgument,
                  "sink " + url + " names no database; it is …host:port/DATABASE or …/?bucket=NAME"};
   }
-  auto coding = coding_of(*read);
-  if (!coding) return coding.take_error();
-  auto deadline_ms = deadline_ms_of(*read);
-  if (!deadline_ms) return deadline_ms.take_error();
+  auto server = server_of(*read, kSecrets);
+  if (!server) return server.take_error();
   if (parts == nullptr) return std::unique_ptr<Sink>();
-  const char* password = std::getenv("INFLUX_PASSWORD");
-  const char* user = std::getenv("INFLUX_USERNAME");
-  HttpServer server{.url = *read,
-                    .user = !read->user.empty() ? read->user
-                            : user              ? user
-                                                : "",
-                    .password = password ? password : "",
-                    .secrets = std::string(kSecrets),
-                    .headers = {"Content-Type: text/plain; charset=utf-8"},
-                    .coding = *coding,
-                    .deadline_ms = *deadline_ms};
+  server->headers = {"Content-Type: text/plain; charset=utf-8"};
   if (const char* token = std::getenv("INFLUX_TOKEN")) {
-    server.headers.push_back("Authorization: Token " + std::string(token));
+    server->headers.push_back("Authorization: Token " + std::string(token));
   }
-  return std::unique_ptr<Sink>(std::make_unique<InfluxSink>(std::move(server), *parts));
+  return std::unique_ptr<Sink>(std::make_unique<InfluxSink>(*std::move(server), *parts));
 }
 
 }  // namespace ringlog::service
