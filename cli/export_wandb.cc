@@ -4,24 +4,22 @@
 #include <time.h>  // NOLINT(modernize-deprecated-headers): localtime_r
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
-#include <tuple>
 #include <utility>
 
 #include "cli/export.h"
 #include "cli/export_wandb_files.h"
-#include "cli/surroundings.h"
 #include "cli/target_dir.h"
-#include "client/run_core.h"
 #include "formats/console_text.h"
 #include "formats/tfevents.h"
 #include "formats/wandb_records.h"
+#include "formats/wandb_run.h"
 #include "formats/wandb_summary.h"
 #include "reader/access.h"
+#include "record/limits.h"
 #include "shm/posix.h"
 #include "store/row_json.h"
 
@@ -32,13 +30,7 @@ namespace {
 using formats::MergedRow;
 using formats::WandbItem;
 
-// Everything of a run but rows and records, read once for all its parts.
-struct Facts {
-  store::RunMeta meta;
-  std::vector<store::ProducerState> producers;
-  store::Tree config;
-  std::vector<ProcessEntry> processes;
-};
+using Facts = formats::WandbFacts;
 
 uint64_t stored_rows(const store::ProducerState& producer) {
   uint64_t rows = 0;
@@ -48,31 +40,15 @@ uint64_t stored_rows(const store::ProducerState& producer) {
 
 Result<Facts> read_facts(RunReader& run) {
   store::RunReader& reader = ReaderAccess::store(run);
-  Facts facts;
-  if (auto meta = reader.meta()) {
-    facts.meta = *std::move(meta);
-  } else if (meta.error().code == Code::kNotFound) {
-    auto about = run.description();
-    if (!about) return about.take_error();
-    facts.meta.run_id = about->id;
-    facts.meta.project = about->project;
-  } else {
-    return meta.take_error();
-  }
-  auto producers = reader.producers();
-  if (!producers) return producers.take_error();
-  facts.producers = *std::move(producers);
-  std::sort(facts.producers.begin(), facts.producers.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.rank, a.attempt, a.worker, a.producer) <
-           std::tie(b.rank, b.attempt, b.worker, b.producer);
-  });
-  auto config = reader.config();
-  if (!config) return config.take_error();
-  facts.config = *std::move(config);
-  auto processes = read_processes(reader);
-  if (!processes) return processes.take_error();
-  facts.processes = *std::move(processes);
-  return facts;
+  auto meta = reader.meta();
+  if (meta) return formats::read_wandb_facts(reader, *std::move(meta));
+  if (meta.error().code != Code::kNotFound) return meta.take_error();
+  auto about = run.description();
+  if (!about) return about.take_error();
+  store::RunMeta named;
+  named.run_id = about->id;
+  named.project = about->project;
+  return formats::read_wandb_facts(reader, std::move(named));
 }
 
 // One rank of a run, or all of it.
@@ -86,7 +62,6 @@ class WandbExport {
     }
   }
 
-  formats::WandbRun run() const;
   Result<ExportCount> write(const formats::WandbRun& run, const ExportedFiles& files, Output& out);
 
  private:
@@ -96,7 +71,6 @@ class WandbExport {
                        [&](const auto& p) { return p.producer == producer && p.rank == *rank_; });
   }
   bool has_ranks() const { return !rank_ && ranks_.size() > 1; }
-  int64_t ended_ns(const MergedRow& last) const;
   Status find_speakers(std::map<uint32_t, formats::ConsoleText>& consoles) const;
   Status write_records(Output& out);
   Status write_stats(Output& out);
@@ -114,38 +88,6 @@ class WandbExport {
   ExportCount count_;
 };
 
-formats::WandbRun WandbExport::run() const {
-  const store::RunMeta& meta = facts_.meta;
-  formats::WandbRun run;
-  run.id = formats::wandb_id(meta.run_id);
-  run.project = formats::wandb_project(meta.project);
-  run.name = meta.name;
-  run.group = meta.group;
-  run.notes = meta.notes;
-  run.tags = meta.tags;
-  run.host = meta.host;
-  run.command = meta.command;
-  run.started_ns = meta.created_ns;
-  run.config = facts_.config;
-  std::vector<ProcessEntry> mine;
-  for (const ProcessEntry& entry : facts_.processes) {
-    if (!rank_ || entry.producer.rank == *rank_) mine.push_back(entry);
-  }
-  if (const ProcessEntry* const main = main_process(mine)) run.process = main->facts;
-  if (rank_) {
-    run.id += fmt::format("-rank{}", *rank_);
-    run.group = meta.group.empty() ? meta.run_id : meta.group;
-    run.job_type = "rank";
-    run.name = fmt::format("{} rank {}", meta.name.empty() ? meta.run_id : meta.name, *rank_);
-  }
-  return run;
-}
-
-int64_t WandbExport::ended_ns(const MergedRow& last) const {
-  const int64_t end = std::max(facts_.meta.ended_ns, last.time_ns);
-  return std::max(end, facts_.meta.created_ns);
-}
-
 // Who has printed something, with the names of their lines when there are several.
 Status WandbExport::find_speakers(std::map<uint32_t, formats::ConsoleText>& consoles) const {
   std::set<uint32_t> speaking;
@@ -157,7 +99,7 @@ Status WandbExport::find_speakers(std::map<uint32_t, formats::ConsoleText>& cons
   if (!read) return read;
   for (const store::ProducerState& producer : facts_.producers) {
     // `ringlog exec` around a launcher speaks for all ranks.
-    const bool is_alone = speaking.size() == 1 && producer.worker == client::kExecWorker;
+    const bool is_alone = speaking.size() == 1 && producer.worker == record::kExecWorker;
     const bool has_label = !is_alone && !rank_ && (has_ranks() || speaking.size() > 1);
     consoles.try_emplace(producer.producer,
                          has_label ? "rank" + std::to_string(producer.rank) : "");
@@ -225,40 +167,17 @@ Status WandbExport::write_rows(Output& out) {
   return Done{};
 }
 
-// The code a shell would show, of the first rank that did not end well.
-int32_t exit_code(const std::vector<store::ProducerState>& producers, std::optional<int32_t> rank) {
-  std::map<std::pair<int32_t, uint32_t>, const store::ProducerState*> newest;
-  for (const store::ProducerState& producer : producers) {
-    if (rank && producer.rank != *rank) continue;
-    newest[{producer.rank, producer.worker}] = &producer;  // sorted by attempt
-  }
-  for (const auto& [who, producer] : newest) {
-    if (producer->state == "finished" || producer->state == "stopped") continue;
-    if (producer->exit_code != 0) return producer->exit_code;
-    return producer->signal != 0 ? 128 + producer->signal : 1;
-  }
-  return 0;
-}
-
-bool is_running(const Facts& facts, std::optional<int32_t> rank) {
-  if (facts.meta.state == "running" || facts.meta.state.empty()) {
-    return std::any_of(facts.producers.begin(), facts.producers.end(), [&](const auto& p) {
-      return (!rank || p.rank == *rank) && p.state == "running";
-    });
-  }
-  return false;
-}
-
 Status WandbExport::write_end(Output& out) {
+  const int64_t ended_ns = facts_.ended_ns(last_.time_ns);
   std::vector<WandbItem> items;
   if (Status s = summary_.items(reader_, rank_, items); !s) return s;
   for (const formats::WandbMetric& metric : summary_.metrics()) {
     records_.metric(metric, out.buffer());
   }
-  records_.summary(items, last_, ended_ns(last_), out.buffer());
+  records_.summary(items, last_, ended_ns, out.buffer());
   // A run that still goes on has no end: whoever reads the file then waits for more.
-  if (is_running(facts_, rank_)) return Done{};
-  records_.exit(exit_code(facts_.producers, rank_), ended_ns(last_), out.buffer());
+  if (facts_.is_running(rank_)) return Done{};
+  records_.exit(facts_.exit_code(rank_), ended_ns, out.buffer());
   return Done{};
 }
 
@@ -276,7 +195,7 @@ Result<ExportCount> WandbExport::write(const formats::WandbRun& run, const Expor
 Result<ExportCount> write_run(store::RunReader& reader, const Facts& facts,
                               std::optional<int32_t> rank, const std::string& dir) {
   WandbExport exported(reader, facts, rank);
-  const formats::WandbRun run = exported.run();
+  const formats::WandbRun run = facts.run(rank);
   std::error_code error;
   std::filesystem::create_directories(dir + "/files", error);
   if (error) return shm::errno_error("make folder " + dir, error.value());

@@ -4,11 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
-#include <tuple>
 
 #include "cli/format.h"
-#include "client/run_core.h"
 
 namespace ringlog::cli {
 
@@ -71,42 +68,6 @@ Json named_json(const record::NamedTexts& list) {
 }
 
 }  // namespace
-
-Result<std::vector<ProcessEntry>> read_processes(store::RunReader& reader) {
-  auto producers = reader.producers();
-  if (!producers) return producers.take_error();
-  std::map<uint32_t, const store::ProducerState*> by_id;
-  for (const store::ProducerState& producer : *producers) by_id[producer.producer] = &producer;
-  std::vector<ProcessEntry> entries;
-  constexpr auto kProcess = static_cast<uint16_t>(schema::Record::PROCESS);
-  Status read = reader.for_each_record(kProcess, 0, [&](const store::RecordView& view) {
-    const auto producer = by_id.find(view.producer);
-    if (producer != by_id.end()) {
-      entries.push_back({*producer->second, record::read_process(view.record.getProcess())});
-    }
-    return true;
-  });
-  if (!read) return read.take_error();
-  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-    const auto order = [](const store::ProducerState& p) {
-      return std::tuple(p.rank, p.attempt, p.worker, p.producer);
-    };
-    return order(a.producer) < order(b.producer);
-  });
-  return entries;
-}
-
-const ProcessEntry* main_process(const std::vector<ProcessEntry>& processes) {
-  const ProcessEntry* best = nullptr;
-  const auto order = [](const ProcessEntry& entry) {
-    const bool is_exec = entry.producer.worker == client::kExecWorker;
-    return std::tuple(is_exec, entry.producer.rank, -int64_t{entry.producer.attempt});
-  };
-  for (const ProcessEntry& entry : processes) {
-    if (best == nullptr || order(entry) < order(*best)) best = &entry;
-  }
-  return best;
-}
 
 std::string diff_path(const std::string& run_dir) {
   std::string path = run_dir + "/files/diff.patch";

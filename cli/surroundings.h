@@ -3,8 +3,6 @@
 //
 // Plain functions of their arguments; safe from any thread.
 
-#include <ringlog/result.h>
-
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,21 +10,11 @@
 
 #include "cli/json.h"
 #include "record/process_facts.h"
-#include "store/reader.h"
+#include "store/processes.h"
 
 namespace ringlog::cli {
 
-struct ProcessEntry {
-  store::ProducerState producer;
-  record::ProcessFacts facts;
-};
-
-// Of every process that said it, ordered as producers are.
-Result<std::vector<ProcessEntry>> read_processes(store::RunReader& reader);
-
-// The process that stands for the run: the newest attempt of the lowest rank, a program before
-// `ringlog exec` around it.  nullptr: there is none.
-const ProcessEntry* main_process(const std::vector<ProcessEntry>& processes);
+using store::ProcessEntry;
 
 // files/diff.patch of the run; empty: it has none.
 std::string diff_path(const std::string& run_dir);

@@ -7,6 +7,7 @@
 #include "client/alert_limits.h"
 #include "client/session.h"
 #include "record/encode.h"
+#include "record/limits.h"
 
 #include <ringlog/run.h>
 
@@ -165,8 +166,8 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
 }  // namespace ringlog::detail
 
 namespace ringlog::client {
-// The worker number under which `ringlog exec` attaches beside the program it runs.
-inline constexpr uint32_t kExecWorker = 65535;
+// `ringlog exec` attaches under it beside the program it runs.
+using record::kExecWorker;
 // The variable by which it tells the program the id of the run around it.
 inline constexpr const char* kExecVariable = "RINGLOG_EXEC";
 }  // namespace ringlog::client

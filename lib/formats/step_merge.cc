@@ -24,7 +24,7 @@ std::string series_label(const store::ProducerState& producer, bool has_ranks) {
   return label;
 }
 
-void StepMerge::find_rivals(size_t column, const std::string& label) {
+void StepRows::find_rivals(size_t column, const std::string& label) {
   const std::vector<std::string>& keys = columns_[column].keys;
   std::vector<size_t> rivals;
   std::string path;
@@ -48,7 +48,7 @@ void StepMerge::find_rivals(size_t column, const std::string& label) {
   }
 }
 
-size_t StepMerge::column_of(const std::string& label, const std::string& path) {
+size_t StepRows::column_of(const std::string& label, const std::string& path) {
   const auto [it, is_new] = column_ids_.try_emplace(label + '\0' + path, columns_.size());
   if (is_new) {
     columns_.push_back({label, record::split_path(path)});
@@ -57,7 +57,7 @@ size_t StepMerge::column_of(const std::string& label, const std::string& path) {
   return it->second;
 }
 
-const StepMerge::Shape& StepMerge::shape_of(const store::RowView& row) {
+const StepRows::Shape& StepRows::shape_of(const store::RowView& row) {
   const std::pair id(row.producer().producer, row.keys().id);
   const auto known = shapes_.find(id);
   if (known != shapes_.end()) return known->second;
@@ -69,7 +69,7 @@ const StepMerge::Shape& StepMerge::shape_of(const store::RowView& row) {
   return shapes_.emplace(id, std::move(shape)).first->second;
 }
 
-Status StepMerge::add(const store::RowView& row) {
+Status StepRows::add(const store::RowView& row) {
   if (row.size() == 0) return Done{};
   const auto [at, is_first] = rows_.try_emplace(row.step());
   MergedRow& merged = at->second;
@@ -93,18 +93,22 @@ Status StepMerge::add(const store::RowView& row) {
   return Done{};
 }
 
-Result<bool> StepMerge::read_window(uint64_t begin, uint64_t last) {
+void StepRows::clear() {
   rows_.clear();
   cells_ = 0;
+}
+
+Result<bool> StepMerge::read_window(uint64_t begin, uint64_t last) {
+  window_.clear();
   read_ = 0;
   filter_.step_begin = begin;
   filter_.step_last = last;
   Status added = Done{};
   bool fits = true;
   Result<uint64_t> visited = reader_.for_each_row(filter_, [&](const store::RowView& row) {
-    added = add(row);
+    added = window_.add(row);
     ++read_;
-    fits = cells_ <= kMergedCellsMax || begin == last;
+    fits = window_.cells() <= kMergedCellsMax || begin == last;
     return added && fits;
   });
   if (!added) return added.take_error();
@@ -124,13 +128,13 @@ Result<uint64_t> StepMerge::run(uint64_t step_last, const Visitor& visitor) {
       continue;
     }
     rows += read_;
-    for (const auto& [step, row] : rows_) {
+    for (const auto& [step, row] : window_.rows()) {
       if (!visitor(row)) return rows;
     }
     if (last == step_last) return rows;
     begin = last + 1;
     // Rare steps are looked for in ever larger windows.
-    if (cells_ < kMergedCellsMax / 4 && width <= (uint64_t{1} << 62)) width *= 2;
+    if (window_.cells() < kMergedCellsMax / 4 && width <= (uint64_t{1} << 62)) width *= 2;
   }
 }
 

@@ -7,6 +7,8 @@
 // name is a value in one row and an object in the other.  The run is read
 // window by window of steps; memory is bounded by kMergedCellsMax values, or by what one step has.
 //
+// StepRows does the same with rows that somebody else chose.
+//
 // One thread; the reader must outlive it.
 
 #include <ringlog/result.h>
@@ -42,19 +44,20 @@ struct MergedRow {
 // "worker2/" for a forked child.
 std::string series_label(const store::ProducerState& producer, bool has_ranks);
 
-class StepMerge {
+// Rows of the store, merged as they come.
+class StepRows {
  public:
-  // Rows of `filter`; its step range is not used.
-  StepMerge(store::RunReader& reader, store::RowFilter filter, bool has_ranks)
-      : reader_(reader), filter_(std::move(filter)), has_ranks_(has_ranks) {}
+  explicit StepRows(bool has_ranks) : has_ranks_(has_ranks) {}
 
-  // Returns false to stop.
-  using Visitor = std::function<bool(const MergedRow&)>;
-  // Visits steps 0 to `step_last`.  Returns the number of stored rows that went into them.
-  //   kCorrupt, kIo  as the reader says
-  Result<uint64_t> run(uint64_t step_last, const Visitor& visitor);
+  // kCorrupt: a cell is no value.
+  Status add(const store::RowView& row);
+  // By step.
+  const std::map<uint64_t, MergedRow>& rows() const { return rows_; }
   // Those met so far, in the order of their first appearance.
   const std::vector<MergedColumn>& columns() const { return columns_; }
+  size_t cells() const { return cells_; }
+  // Forgets the rows; columns stay what they are.
+  void clear();
 
  private:
   struct Shape {
@@ -63,12 +66,7 @@ class StepMerge {
   const Shape& shape_of(const store::RowView& row);
   void find_rivals(size_t column, const std::string& label);
   size_t column_of(const std::string& label, const std::string& path);
-  Status add(const store::RowView& row);
-  // False: there are too many values in the window.
-  Result<bool> read_window(uint64_t begin, uint64_t last);
 
-  store::RunReader& reader_;
-  store::RowFilter filter_;
   const bool has_ranks_;
   std::vector<MergedColumn> columns_;
   std::unordered_map<std::string, size_t> column_ids_;  // label, NUL, path
@@ -76,9 +74,31 @@ class StepMerge {
   std::vector<std::vector<size_t>> rivals_;
   std::unordered_map<std::string, std::vector<size_t>> inside_;  // label, NUL, path of an object
   std::map<std::pair<uint32_t, uint32_t>, Shape> shapes_;        // by producer and key set
-  std::map<uint64_t, MergedRow> rows_;                           // of the window
-  size_t cells_ = 0;                                             // in rows_
-  uint64_t read_ = 0;                                            // rows of the window
+  std::map<uint64_t, MergedRow> rows_;
+  size_t cells_ = 0;  // in rows_
+};
+
+class StepMerge {
+ public:
+  // Rows of `filter`; its step range is not used.
+  StepMerge(store::RunReader& reader, store::RowFilter filter, bool has_ranks)
+      : reader_(reader), filter_(std::move(filter)), window_(has_ranks) {}
+
+  // Returns false to stop.
+  using Visitor = std::function<bool(const MergedRow&)>;
+  // Visits steps 0 to `step_last`.  Returns the number of stored rows that went into them.
+  //   kCorrupt, kIo  as the reader says
+  Result<uint64_t> run(uint64_t step_last, const Visitor& visitor);
+  const std::vector<MergedColumn>& columns() const { return window_.columns(); }
+
+ private:
+  // False: there are too many values in the window.
+  Result<bool> read_window(uint64_t begin, uint64_t last);
+
+  store::RunReader& reader_;
+  store::RowFilter filter_;
+  StepRows window_;
+  uint64_t read_ = 0;  // rows of the window
 };
 
 }  // namespace ringlog::formats

@@ -1,8 +1,5 @@
 #include "formats/wandb_records.h"
 
-#include <algorithm>
-#include <cctype>
-#include <cmath>
 #include <utility>
 
 #include "formats/utf8.h"
@@ -14,16 +11,6 @@ namespace ringlog::formats {
 namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
-constexpr size_t kNameSizeMax = 128;  // W&B's limit for ids and projects, in bytes here
-
-std::string replaced(std::string_view text, std::string_view refused) {
-  std::string out = clean_utf8(text.substr(0, kNameSizeMax));
-  for (char& c : out) {
-    if (refused.find(c) != std::string_view::npos) c = '-';
-  }
-  return out;
-}
-
 void set_time(wandb::Timestamp& out, int64_t time_ns) {
   int64_t seconds = time_ns / kNsPerSecond;
   int64_t nanos = time_ns % kNsPerSecond;
@@ -35,19 +22,14 @@ void set_time(wandb::Timestamp& out, int64_t time_ns) {
   out.set_nanos(static_cast<int32_t>(nanos));
 }
 
-template <typename Items>
-void add_item(Items& items, std::string_view key, std::string json) {
-  wandb::Item& item = *items.Add();
-  item.add_nested_key(std::string(key));
-  item.set_value_json(std::move(json));
-}
-
-// A name that W&B gives a row itself is not a metric's.
-std::string metric_key(const std::string& label, const std::string& key) {
-  constexpr std::string_view kOwn[] = {"_step", "_timestamp", "_runtime", "_wandb"};
-  const bool is_own =
-      label.empty() && std::find(std::begin(kOwn), std::end(kOwn), key) != std::end(kOwn);
-  return is_own ? "_" + key : label + key;
+// The items of a row or a summary; `Messages` is where they go.
+template <typename Messages>
+void add_items(Messages& messages, std::vector<WandbItem> items) {
+  for (WandbItem& from : items) {
+    wandb::Item& item = *messages.Add();
+    for (std::string& key : from.keys) item.add_nested_key(std::move(key));
+    item.set_value_json(std::move(from.json));
+  }
 }
 
 void set_aggregates(wandb::Metric& out, const std::vector<std::string>& names) {
@@ -64,9 +46,6 @@ void set_aggregates(wandb::Metric& out, const std::vector<std::string>& names) {
 
 }  // namespace
 
-std::string wandb_id(std::string_view id) { return replaced(id, ":;,#?/'\\"); }
-std::string wandb_project(std::string_view project) { return replaced(project, "/\\#?%:"); }
-
 WandbRecords::WandbRecords() : record_(std::make_unique<wandb::Record>()) {}
 WandbRecords::~WandbRecords() = default;
 
@@ -76,12 +55,6 @@ void WandbRecords::append(std::string& out) {
   record_->AppendToString(&bytes_);
   log_.append(bytes_, out);
   record_->Clear();
-}
-
-std::string WandbRecords::runtime_json(int64_t time_ns) const {
-  std::string json;
-  store::append_json_seconds(json, time_ns - started_ns_);
-  return json;
 }
 
 void WandbRecords::begin(const WandbRun& run, std::string& out) {
@@ -128,16 +101,10 @@ void WandbRecords::append_environment(const WandbRun& run, std::string& out) {
     to.mutable_git()->set_commit(process.git.commit);
     to.mutable_git()->set_remote_url(process.git.remote);
   }
-  for (const auto& [name, value] : process.container) {
-    if (name == "image") to.set_docker(value);
-  }
-  constexpr std::string_view kSlurm = "SLURM_";
-  for (const auto& [name, value] : process.environment) {
-    if (!name.starts_with(kSlurm)) continue;
+  if (const std::string image = image_of(process); !image.empty()) to.set_docker(image);
+  for (auto& [name, value] : slurm_of(process)) {
     wandb::NamedText& entry = *to.add_slurm();
-    std::string key = name.substr(kSlurm.size());
-    for (char& c : key) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    entry.set_key(std::move(key));
+    entry.set_key(name);
     entry.set_value(value);
   }
   append(out);
@@ -196,13 +163,10 @@ void WandbRecords::stats(std::span<const std::string> names, std::span<const dou
                          int64_t time_ns, std::string& out) {
   wandb::Stats& to = *record_->mutable_stats();
   set_time(*to.mutable_timestamp(), time_ns);
-  for (size_t i = 0; i < names.size(); ++i) {
-    if (!std::isfinite(values[i])) continue;
+  for (WandbItem& from : stats_items(names, values)) {
     wandb::Stats::StatsItem& item = *to.add_item();
-    item.set_key(clean_utf8(names[i]));
-    std::string json;
-    store::append_json(json, store::Tree(values[i]));
-    item.set_value_json(std::move(json));
+    item.set_key(from.keys.front());
+    item.set_value_json(std::move(from.json));
   }
   append(out);
 }
@@ -210,49 +174,22 @@ void WandbRecords::stats(std::span<const std::string> names, std::span<const dou
 void WandbRecords::history(const MergedRow& row, std::span<const MergedColumn> columns,
                            std::string& out) {
   wandb::History& to = *record_->mutable_history();
-  for (const auto& [column, json] : row.cells) {
-    const MergedColumn& metric = columns[column];
-    wandb::Item& item = *to.add_item();
-    item.add_nested_key(metric_key(metric.label, metric.keys.front()));
-    for (size_t i = 1; i < metric.keys.size(); ++i) item.add_nested_key(metric.keys[i]);
-    item.set_value_json(json);
-  }
-  std::string time;
-  store::append_json_seconds(time, row.time_ns);
-  add_item(*to.mutable_item(), "_timestamp", std::move(time));
-  add_item(*to.mutable_item(), "_runtime", runtime_json(row.time_ns));
-  add_item(*to.mutable_item(), "_step", std::to_string(row.step));
+  add_items(*to.mutable_item(), history_items(row, columns, started_ns_));
   to.mutable_step()->set_num(static_cast<int64_t>(row.step));
   append(out);
 }
 
 void WandbRecords::summary(std::span<const WandbItem> items, const MergedRow& last,
                            int64_t ended_ns, std::string& out) {
-  wandb::Summary& to = *record_->mutable_summary();
-  for (const WandbItem& from : items) {
-    wandb::Item& item = *to.add_update();
-    item.add_nested_key(metric_key("", from.keys.front()));
-    for (size_t i = 1; i < from.keys.size(); ++i) item.add_nested_key(from.keys[i]);
-    item.set_value_json(from.json);
-  }
-  if (!last.cells.empty()) {
-    std::string time;
-    store::append_json_seconds(time, last.time_ns);
-    add_item(*to.mutable_update(), "_timestamp", std::move(time));
-    add_item(*to.mutable_update(), "_step", std::to_string(last.step));
-  }
-  add_item(*to.mutable_update(), "_runtime", runtime_json(ended_ns));
-  wandb::Item& runtime = *to.add_update();
-  runtime.add_nested_key("_wandb");
-  runtime.add_nested_key("runtime");
-  runtime.set_value_json(std::to_string((ended_ns - started_ns_) / kNsPerSecond));
+  std::vector<WandbItem> all =
+      summary_items({items.begin(), items.end()}, last, started_ns_, ended_ns);
+  add_items(*record_->mutable_summary()->mutable_update(), std::move(all));
   append(out);
 }
 
 void WandbRecords::exit(int32_t code, int64_t ended_ns, std::string& out) {
   record_->mutable_exit()->set_exit_code(code);
-  record_->mutable_exit()->set_runtime(
-      static_cast<int32_t>((ended_ns - started_ns_) / kNsPerSecond));
+  record_->mutable_exit()->set_runtime(static_cast<int32_t>(runtime_s(started_ns_, ended_ns)));
   append(out);
   // Some versions of W&B pass the exit on only when this follows.
   record_->mutable_final();

@@ -21,36 +21,15 @@
 
 #include "formats/step_merge.h"
 #include "formats/wandb_log.h"
-#include "record/process_facts.h"
+#include "formats/wandb_rows.h"
+#include "formats/wandb_run.h"
 #include "schema/record.capnp.h"
-#include "store/model.h"
-#include "store/tree.h"
 
 namespace ringlog::formats {
 
 namespace wandb {
 class Record;
 }
-
-// One run in W&B.
-struct WandbRun {
-  std::string id{};  // of wandb_id()
-  std::string project{};
-  std::string name{};
-  std::string group{};
-  std::string job_type{};
-  std::string notes{};
-  std::vector<std::string> tags{};
-  std::string host{};
-  std::vector<std::string> command{};
-  int64_t started_ns = 0;
-  store::Tree config{};  // an object
-  record::ProcessFacts process{};
-};
-
-// A run id and a project as W&B allows them: what it refuses becomes "-".
-std::string wandb_id(std::string_view id);
-std::string wandb_project(std::string_view project);
 
 // How a metric is shown and summarised there: run.define_metric().
 struct WandbMetric {
@@ -59,12 +38,6 @@ struct WandbMetric {
   std::vector<std::string> summary{};
   bool is_hidden = false;
   bool is_expanded = false;  // stands for one metric that a prefix names
-};
-
-// A value of the summary under the keys of nested objects.
-struct WandbItem {
-  std::vector<std::string> keys;
-  std::string json;
 };
 
 class WandbRecords {
@@ -95,7 +68,6 @@ class WandbRecords {
  private:
   void append(std::string& out);
   void append_environment(const WandbRun& run, std::string& out);
-  std::string runtime_json(int64_t time_ns) const;
 
   WandbLog log_;
   int64_t count_ = 0;  // records so far

@@ -23,4 +23,7 @@ inline constexpr size_t kRowPrefixSize = 32;
 
 static_assert(kRowPrefixSize + kTemplateKeysMax * 8 + 16 <= shm::kRecordSizeMax);
 
+// The worker that stands for `ringlog exec` around a program, above every forked child.
+inline constexpr uint32_t kExecWorker = 65535;
+
 }  // namespace ringlog::record
