@@ -81,6 +81,9 @@ struct RowFilter {
   uint64_t step_begin = 0;
   uint64_t step_last = std::numeric_limits<uint64_t>::max();  // inclusive
   Cursors from{};  // rows before a lane's cursor are skipped; see RunReader::ends()
+  // Rows from a lane's cursor on are skipped, and lanes that have none.
+  std::optional<Cursors> to{};
+  uint64_t rows_of_lane = std::numeric_limits<uint64_t>::max();  // visited of each lane at most
 };
 // Returns false to stop.
 using RowVisitor = std::function<bool(const RowView&)>;

@@ -46,7 +46,7 @@ bool RowWalk::wants(const Lane& lane) const {
 }
 
 bool RowWalk::wants(const ChunkInfo& chunk) const {
-  const bool in_range = chunk.last_seq >= seq_begin_ && chunk.first_seq < filter_.seq_end &&
+  const bool in_range = chunk.last_seq >= seq_begin_ && chunk.first_seq < seq_end_ &&
                         chunk.max_step >= filter_.step_begin && chunk.min_step <= filter_.step_last;
   return in_range && (filter_.metrics.empty() || !columns_.at(chunk.key_set).empty());
 }
@@ -70,13 +70,15 @@ bool RowWalk::visit_until(const Lane& lane, Decoded& decoded, uint64_t last_seq,
   RowView view(*lane.producer, index_.keys_of(info), decoded.chunk,
                depth_ == Depth::kRows ? columns_.at(info.key_set) : kNoColumns);
   const bool checks_step = info.min_step < filter_.step_begin || info.max_step > filter_.step_last;
-  const uint64_t end = std::min(filter_.seq_end, last_seq == UINT64_MAX ? last_seq : last_seq + 1);
+  const uint64_t end = std::min(seq_end_, last_seq == UINT64_MAX ? last_seq : last_seq + 1);
   for (; decoded.row < info.rows && decoded.chunk.seq[decoded.row] < end; ++decoded.row) {
     view.move_to(decoded.row);
     if (checks_step) {
       const uint64_t step = view.step();
       if (step < filter_.step_begin || step > filter_.step_last) continue;
     }
+    if (rows_left_ == 0) return true;
+    --rows_left_;
     ++visited_;
     if (!visitor(view)) return false;
   }
@@ -89,7 +91,7 @@ Status RowWalk::walk(const Lane& lane, const RowVisitor& visitor) {
   for (size_t i = 0; i < lane.chunks.size(); ++i) {
     if (wants(lane.chunks[i])) queue.push({lane.chunks[i].first_seq, i});
   }
-  while (!queue.empty() && !is_stopped_) {
+  while (!queue.empty() && !is_stopped_ && rows_left_ > 0) {
     const Cursor cursor = queue.top();
     queue.pop();
     const auto [it, is_new] = decoded_.try_emplace(cursor.chunk);
@@ -100,7 +102,7 @@ Status RowWalk::walk(const Lane& lane, const RowVisitor& visitor) {
     const uint64_t last_seq = queue.empty() ? UINT64_MAX : queue.top().seq;
     is_stopped_ = !visit_until(lane, decoded, last_seq, visitor);
     const bool is_done =
-        decoded.row >= decoded.chunk.info.rows || decoded.chunk.seq[decoded.row] >= filter_.seq_end;
+        decoded.row >= decoded.chunk.info.rows || decoded.chunk.seq[decoded.row] >= seq_end_;
     if (is_done) {
       decoded_.erase(it);
     } else {
@@ -117,6 +119,12 @@ Result<uint64_t> RowWalk::run(const RowVisitor& visitor) {
     if (!wants(lane)) continue;
     const auto from = filter_.from.find(lane.id);
     seq_begin_ = std::max(filter_.seq_begin, from == filter_.from.end() ? 0 : from->second);
+    seq_end_ = filter_.seq_end;
+    if (filter_.to) {
+      const auto to = filter_.to->find(lane.id);
+      seq_end_ = std::min(seq_end_, to == filter_.to->end() ? 0 : to->second);
+    }
+    rows_left_ = filter_.rows_of_lane;
     decoded_.clear();
     if (Status walked = walk(lane, visitor); !walked) return walked.take_error();
   }

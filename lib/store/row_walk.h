@@ -59,6 +59,8 @@ class RowWalk {
   std::map<uint32_t, std::vector<size_t>> columns_;  // by key set: those of the filter
   // Of the lane being walked.
   uint64_t seq_begin_ = 0;
+  uint64_t seq_end_ = 0;
+  uint64_t rows_left_ = 0;
   std::map<size_t, Decoded> decoded_;  // by chunk
   uint64_t visited_ = 0;
   bool is_stopped_ = false;

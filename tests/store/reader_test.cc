@@ -138,6 +138,9 @@ TEST_F(Reader, FiltersRowsByAllItsFields) {
   EXPECT_EQ(count({.seq_begin = 10, .seq_end = 20}), 20U);
   EXPECT_EQ(count({.step_begin = 10, .step_last = 19}), 21U);
   EXPECT_EQ(count({.from = {{{1, 0}, 95}, {{2, 0}, 200}}}), 5U);
+  EXPECT_EQ(count({.from = {{{1, 0}, 10}}, .to = Cursors{{{1, 0}, 15}}}), 5U);
+  EXPECT_EQ(count({.to = Cursors{}}), 0U);
+  EXPECT_EQ(count({.rows_of_lane = 3}), 6U);
   EXPECT_THAT(reader->for_each_row({.metrics = {"los"}}, [](const RowView&) { return true; }),
               FailsWith(Code::kNotFound, HasSubstr("los")));
   uint64_t visited = 0;
