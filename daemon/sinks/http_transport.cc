@@ -8,10 +8,13 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <limits>
 #include <map>
+#include <span>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 namespace ringlog::service {
@@ -26,6 +29,7 @@ struct Transfer {
   CURL* easy = nullptr;
   curl_slist* headers = nullptr;
   size_t received = 0;  // bytes of headers and body
+  uint64_t sent = 0;    // bytes of the upload
   std::array<char, CURL_ERROR_SIZE> error{};
 
   Transfer() = default;
@@ -50,6 +54,25 @@ size_t on_header(char*, size_t, size_t size, void* user) {
   auto& transfer = *static_cast<Transfer*>(user);
   transfer.received += size;
   return transfer.received > kHttpAnswerBytesMax ? 0 : size;
+}
+
+uint64_t upload_size(const HttpRequest& request) {
+  return request.file ? request.file_size : request.body.size();
+}
+
+// The next bytes of an upload; a file that became shorter meanwhile ends the transfer.
+size_t on_upload(char* to, size_t, size_t size, void* user) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  const HttpRequest& request = transfer.request;
+  const std::span bytes(to, std::min<uint64_t>(size, upload_size(request) - transfer.sent));
+  if (!request.file) {
+    request.body.copy(bytes.data(), bytes.size(), transfer.sent);
+  } else if (!shm::read_at(request.file->get(), std::as_writable_bytes(bytes), transfer.sent,
+                           "file")) {
+    return CURL_READFUNC_ABORT;
+  }
+  transfer.sent += bytes.size();
+  return bytes.size();
 }
 
 template <typename Value>
@@ -79,6 +102,25 @@ void set_credentials(Transfer& transfer) {
   if (const char* file = std::getenv("NETRC")) set(easy, CURLOPT_NETRC_FILE, file);
 }
 
+void set_post(Transfer& transfer) {
+  CURL* easy = transfer.easy;
+  set(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(transfer.request.deadline_ms));
+  set(easy, CURLOPT_POST, 1L);
+  set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer.request.body.size()));
+  set(easy, CURLOPT_POSTFIELDS, transfer.request.body.data());
+  set_credentials(transfer);
+}
+
+void set_upload(Transfer& transfer) {
+  CURL* easy = transfer.easy;
+  set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(transfer.request.deadline_ms / 1000));
+  set(easy, CURLOPT_UPLOAD, 1L);
+  set(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(upload_size(transfer.request)));
+  set(easy, CURLOPT_READFUNCTION, on_upload);
+  set(easy, CURLOPT_READDATA, static_cast<void*>(&transfer));
+}
+
 void set_up(Transfer& transfer) {
   transfer.easy = curl_easy_init();
   if (transfer.easy == nullptr) throw std::bad_alloc();
@@ -92,7 +134,6 @@ void set_up(Transfer& transfer) {
   // A name server that hangs is not waited for when the transfer ends.
   set(easy, CURLOPT_QUICK_EXIT, 1L);
   set(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(kHttpConnectMs));
-  set(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.deadline_ms));
   set(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   set(easy, CURLOPT_USERAGENT, "ringlog/" RINGLOG_VERSION);
   set(easy, CURLOPT_ERRORBUFFER, transfer.error.data());
@@ -102,10 +143,11 @@ void set_up(Transfer& transfer) {
   set(easy, CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
   set(easy, CURLOPT_PRIVATE, static_cast<void*>(&transfer));
   if (const char* file = std::getenv("SSL_CERT_FILE")) set(easy, CURLOPT_CAINFO, file);
-  set(easy, CURLOPT_POST, 1L);
-  set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-  set(easy, CURLOPT_POSTFIELDS, request.body.data());
-  set_credentials(transfer);
+  if (request.is_upload) {
+    set_upload(transfer);
+  } else {
+    set_post(transfer);
+  }
   // Curl would wait a second for a "100 Continue" that most servers do not send.
   transfer.headers = curl_slist_append(transfer.headers, "Expect:");
   for (const std::string& header : request.headers) {
@@ -138,6 +180,16 @@ HttpAnswer::Outcome outcome_of(CURLcode code) {
   }
 }
 
+// The number that a header of the answer begins with; negative: there is none.
+double header_number(CURL* easy, const char* name) {
+  curl_header* header = nullptr;
+  if (curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK) return -1;
+  double number = -1;
+  const std::string_view text(header->value);
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+  return read.ec == std::errc() && number >= 0 ? number : -1;
+}
+
 void read_answer(Transfer& transfer, CURLcode code) {
   HttpAnswer& answer = transfer.answer;
   answer.outcome = outcome_of(code);
@@ -159,6 +211,12 @@ void read_answer(Transfer& transfer, CURLcode code) {
   answer.status = static_cast<int>(status);
   answer.retry_after_ms = 1000 * std::clamp<int64_t>(retry_after_s, 0, kSinkRetryAfterMaxMs / 1000);
   if (location != nullptr) answer.location = location;
+  answer.limit_remaining = header_number(transfer.easy, "RateLimit-Remaining");
+  const double reset_s = header_number(transfer.easy, "RateLimit-Reset");
+  if (reset_s >= 0) {
+    constexpr double kLongest = static_cast<double>(kSinkRetryAfterMaxMs);
+    answer.limit_reset_ms = static_cast<int64_t>(std::min(reset_s * 1000, kLongest));
+  }
 }
 
 }  // namespace

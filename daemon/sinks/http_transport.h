@@ -12,6 +12,8 @@
 //
 // Belongs to one thread, except wake().
 
+#include "shm/posix.h"
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -25,8 +27,13 @@ struct HttpRequest {
   std::string user{};      // for Basic authentication; with a user and no password, or with none of
   std::string password{};  // both, ~/.netrc (or $NETRC) is looked up for the host
   std::vector<std::string> headers{};  // "Name: value"
-  std::string body{};                  // of a POST
-  int64_t deadline_ms = 0;             // from start() to the end of the answer
+  std::string body{};
+  int64_t deadline_ms = 0;  // from start() to the end of the answer
+  // A PUT instead of a POST, and with no credentials at all, because it goes to another host.  It
+  // may take any time, but not stand still for deadline_ms.
+  bool is_upload = false;
+  std::shared_ptr<const shm::Fd> file{};  // of an upload: this instead of `body`, from its start…
+  uint64_t file_size = 0;                 // …to here
 };
 
 struct HttpAnswer {
@@ -43,6 +50,10 @@ struct HttpAnswer {
   int64_t retry_after_ms = 0;  // from Retry-After, at most kSinkRetryAfterMaxMs; 0: not said
   std::string location{};      // of a redirect
   std::string message{};       // for people, unless kAnswered
+  // From RateLimit-Remaining and RateLimit-Reset (in ms): how many requests there may still be, and
+  // when there are more.  Negative: not said.
+  double limit_remaining = -1;
+  int64_t limit_reset_ms = -1;
 };
 
 class HttpTransport {
