@@ -140,6 +140,36 @@ inline constexpr size_t kHttpAnswerBytesMax = size_t{64} << 10;
 inline constexpr long kHttpConnectionsKept = 16;
 inline constexpr long kHttpConnectionsPerHost = 8;
 
+// What W&B's own client keeps to.  Between two requests of a run that goes on, milliseconds; and
+// after so long without one a sign of life.
+inline constexpr int64_t kWandbIntervalMs = 15'000;
+inline constexpr int64_t kWandbHeartbeatMs = 30'000;
+// Between two configs of a run.
+inline constexpr int64_t kWandbConfigMs = 5'000;
+// A line: 10 MiB less 100 KiB.
+inline constexpr size_t kWandbLineBytesMax = (size_t{10} << 20) - (size_t{100} << 10);
+// The client's limiter: no more than one request in this time, whatever the server's headers say.
+inline constexpr int64_t kWandbGapMaxMs = 10'000;
+// How often a live run is looked at: less often than it is sent, but its end should not take long.
+inline constexpr int64_t kWandbLookMs = 2'000;
+// How long a step waits for the values of other ranks, nanoseconds, and at the start of a run for
+// ranks that the launcher announced.
+inline constexpr int64_t kWandbHoldNs = 5'000'000'000;
+inline constexpr int64_t kWandbRanksWaitNs = 10'000'000'000;
+// One batch: rows, their bytes as JSON (so that a request stays below W&B's 10 MiB), bytes of
+// console, samples of the machine.
+inline constexpr size_t kWandbBatchRows = 10'000;
+inline constexpr size_t kWandbBatchBytes = size_t{4} << 20;
+inline constexpr size_t kWandbConsoleBytes = size_t{1} << 20;
+inline constexpr size_t kWandbSamplesMax = 1000;
+// The console as a file at the end of a run: what the network thread renders in a quarter second.
+inline constexpr size_t kWandbOutputBytesMax = size_t{16} << 20;
+// Files that the server is asked for addresses of at once: its answer is no longer than
+// kHttpAnswerBytesMax.
+inline constexpr size_t kWandbFilesPerRequest = 16;
+// Tries of a file; the last one is two minutes after the first.
+inline constexpr int kWandbFileTriesMax = 8;
+
 static_assert(kTurnBytes >= shm::kRecordSizeMax, "RingReader::poll() asks for a whole record");
 static_assert(kBatchBytesMax >= shm::kBlobSizeMax);
 static_assert(kRunMemoryMax >=

@@ -40,8 +40,12 @@ class Network {
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
 
+  // Somebody at a sink's other end asked the run to stop.
+  using Stop = std::function<void(const std::string& run_id)>;
+
   // Before run().
   void on_progress(Progress progress) { progress_ = std::move(progress); }
+  void on_stop(Stop stop) { stop_ = std::move(stop); }
 
   // Starts sending a run to these sinks; those it has already stay, unless they were refused: then
   // somebody may have put that right.
@@ -100,6 +104,7 @@ class Network {
                           const std::vector<std::function<void()>>& then) {
     for (const auto& answer : then) answer();
   };
+  Stop stop_ = [](const std::string&) {};
   TaskQueue queue_;
   std::map<Stream*, Line> lines_;  // network thread
 };

@@ -131,13 +131,17 @@ bool Sender::fill() {
   batch_records_ = 0;
   sink_->clear();
   Status filled = Done{};
-  if (phase_ == Phase::kRows) filled = fill_rows();
+  if (limits_.is_collecting) {
+    filled = collect();
+  } else if (phase_ == Phase::kRows) {
+    filled = fill_rows();
+  }
   if (filled && phase_ == Phase::kFacts && !is_batch_full_) filled = fill_facts();
   if (!filled) {
     fail(filled.error().message, 0);
     return false;
   }
-  if (!is_batch_full_ && phase_ == Phase::kLook) complete_look();
+  if (!is_batch_full_ && phase_ == Phase::kLook && !is_behind_) complete_look();
   return is_batch_full_;
 }
 
@@ -180,6 +184,25 @@ Status Sender::fill_records() {
       });
   if (!is_full) phase_ = Phase::kFacts;
   return visited;
+}
+
+Status Sender::collect() {
+  auto found = sink_->collect(*reader_, next_, rows_max_, clock_);
+  if (!found) return found.take_error();
+  batch_rows_ = found->rows;
+  batch_records_ = found->records;
+  facts_due_ms_ = found->due_ms;
+  is_behind_ = found->is_behind;
+  // Behind a batch there may be another one.
+  phase_ = found->is_batch ? Phase::kRows : Phase::kLook;
+  store::SinkState noted = state_;
+  noted.cursor = sink_->cursor();
+  if (noted != state_) {
+    if (Status put = store_.put_sink_state(name_, noted); !put) return put;
+    state_ = std::move(noted);
+  }
+  is_batch_full_ = found->is_batch;
+  return Done{};
 }
 
 // The view's last batch: facts, when they changed, at once if somebody came or went.

@@ -63,6 +63,7 @@ class Sender {
   Status fill_rows();
   Status fill_records();
   Status fill_facts();
+  Status collect();
   void send();
   bool store_watermark();
   void complete_look();
@@ -108,8 +109,9 @@ class Sender {
   // Description, processes, config, summary: sent again when they changed.
   std::string facts_;  // as last sent, in short
   int64_t facts_sent_ms_ = 0;
-  int64_t facts_due_ms_ = 0;  // 0: nothing changed
+  int64_t facts_due_ms_ = 0;  // 0: nothing changed; of a collecting sink Collected::due_ms
   bool is_sent_since_facts_ = false;
+  bool is_behind_ = false;  // of a collecting sink Collected::is_behind
 
   mutable std::mutex mutex_;
   SinkStatus status_;  // guarded by mutex_

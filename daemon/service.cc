@@ -80,6 +80,9 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
       for (const auto& answer : then) answer();
     });
   });
+  network_.on_stop([this](const std::string& run_id) {
+    loop_.post([this, run_id] { mux_.request_stop(run_id, [](const Result<Done>&) {}); });
+  });
 }
 
 Service::~Service() = default;

@@ -154,16 +154,22 @@ Result<Coding> coding_of(const SinkUrl& url) {
 }
 
 Result<int64_t> deadline_ms_of(const SinkUrl& url) {
-  const auto option = url.options.find("timeout_s");
-  if (option == url.options.end()) return kHttpDeadlineMs;
+  return seconds_of(url, "timeout_s", kHttpDeadlineMs, 1);
+}
+
+Result<int64_t> seconds_of(const SinkUrl& url, const std::string& name, int64_t otherwise_ms,
+                           int64_t least_s) {
+  const auto option = url.options.find(name);
+  if (option == url.options.end()) return otherwise_ms;
   constexpr int64_t kSecondsMax = 3600;
   const std::string& text = option->second;
   int64_t seconds = 0;
   const auto read = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (read.ec != std::errc() || read.ptr != text.data() + text.size() || seconds < 1 ||
+  if (read.ec != std::errc() || read.ptr != text.data() + text.size() || seconds < least_s ||
       seconds > kSecondsMax) {
-    return Error{Code::kInvalidArgument, "sink " + url.base + ": timeout_s=" + text +
-                                             " is not a number of seconds from 1 to " +
+    return Error{Code::kInvalidArgument, "sink " + url.base + ": " + name + "=" + text +
+                                             " is not a number of seconds from " +
+                                             std::to_string(least_s) + " to " +
                                              std::to_string(kSecondsMax)};
   }
   return seconds * 1000;
@@ -174,7 +180,8 @@ Result<HttpServer> server_of(const SinkUrl& url, const Secrets& secrets) {
   if (!coding) return coding.take_error();
   auto deadline_ms = deadline_ms_of(url);
   if (!deadline_ms) return deadline_ms.take_error();
-  const char* const user = std::getenv(secrets.user_variable);
+  const char* const user =
+      secrets.user_variable != nullptr ? std::getenv(secrets.user_variable) : nullptr;
   const char* const password = std::getenv(secrets.password_variable);
   HttpServer server{.url = url,
                     .user = url.user,

@@ -57,6 +57,7 @@ class HttpSink : public Sink {
   std::string text_of(const HttpAnswer& answer) const;
   SendResult refused_password(const HttpAnswer& answer) const;
   const HttpServer& server() const { return server_; }
+  const SinkParts& parts() const { return parts_; }
 
  private:
   void start(Call call);
@@ -72,10 +73,13 @@ inline constexpr std::string_view kHttpSinkOptions = "compress timeout_s";
 //   kInvalidArgument  a value that cannot be used
 Result<Coding> coding_of(const SinkUrl& url);
 Result<int64_t> deadline_ms_of(const SinkUrl& url);
+// Any option in whole seconds from `least_s` to an hour, as milliseconds.
+Result<int64_t> seconds_of(const SinkUrl& url, const std::string& name, int64_t otherwise_ms,
+                           int64_t least_s);
 
 // Where a server's user and password come from.
 struct Secrets {
-  const char* user_variable;  // of the environment, unless the URL names a user
+  const char* user_variable;  // of the environment, unless the URL names a user; nullptr: none
   const char* password_variable;
   std::string_view places;  // where people put the password, for messages
 };

@@ -3,6 +3,7 @@
 #include "daemon/sinks/clickhouse_sink.h"
 #include "daemon/sinks/file_sink.h"
 #include "daemon/sinks/influx_sink.h"
+#include "daemon/sinks/wandb_sink.h"
 
 #include <array>
 #include <utility>
@@ -24,6 +25,7 @@ constexpr std::array kSchemes = {
     Scheme{"clickhouse+http", "clickhouse+http[s]://[user@]host:port/database",
            make_clickhouse_sink},
     Scheme{"influx+http", "influx+http[s]://[user@]host:port/database", make_influx_sink},
+    Scheme{"wandb+http", "wandb+http[s]://host/entity/project", make_wandb_sink},
     Scheme{"jsonl+file://", "jsonl+file:///path", make_file_sink},
 };
 

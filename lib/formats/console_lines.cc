@@ -233,6 +233,13 @@ void ConsoleLines::add(std::string_view bytes, bool is_stderr, int64_t time_ns,
   });
 }
 
+bool ConsoleLines::is_clean() const {
+  return std::all_of(screens_.begin(), screens_.end(), [](const Screen& screen) {
+    return screen.lines.size() == 1 && screen.lines.front().stamp == 0 && screen.column == 0 &&
+           screen.state == State::kText && screen.unfinished.empty();
+  });
+}
+
 void ConsoleLines::finish(const Visitor& visitor) {
   for (Screen& screen : screens_) {
     for_each_character(clean_utf8(screen.unfinished), [&](char32_t c) { take(screen, c); });

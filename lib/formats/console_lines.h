@@ -39,6 +39,8 @@ class ConsoleLines {
 
   // A piece, which may end anywhere; visits the lines that are final now.
   void add(std::string_view bytes, bool is_stderr, int64_t time_ns, const Visitor& visitor);
+  // Nothing is held back: what comes next depends on nothing that came.
+  bool is_clean() const;
   // Visits what is left, unfinished lines too.
   void finish(const Visitor& visitor);
 

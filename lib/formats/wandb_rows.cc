@@ -1,7 +1,11 @@
 #include "formats/wandb_rows.h"
 
+#include <time.h>  // NOLINT(modernize-deprecated-headers): gmtime_r
+
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <ctime>
 #include <map>
 #include <utility>
 
@@ -12,7 +16,7 @@ namespace ringlog::formats {
 
 namespace {
 
-constexpr int64_t kNsPerSecond = 1'000'000'000;
+constexpr int64_t kNsOfSecond = 1'000'000'000;
 
 // A name that W&B gives a row itself is not a metric's.
 std::string metric_key(const std::string& label, const std::string& key) {
@@ -66,8 +70,29 @@ std::vector<WandbItem> stats_items(std::span<const std::string> names,
   return items;
 }
 
+std::string event_json(std::span<const std::string> names, std::span<const double> values,
+                       int64_t time_ns, int64_t started_ns) {
+  std::vector<WandbItem> items = stats_items(names, values);
+  for (WandbItem& item : items) item.keys.front() = "system." + item.keys.front();
+  items.push_back({{"_wandb"}, "true"});
+  items.push_back({{"_timestamp"}, seconds_json(time_ns)});
+  items.push_back({{"_runtime"}, seconds_json(time_ns - started_ns)});
+  return json_of(items);
+}
+
+std::string utc_text(int64_t time_ns) {
+  const time_t seconds = time_ns / kNsOfSecond;
+  tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  std::array<char, 64> text{};
+  const size_t size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S.", &utc);
+  std::string micros = std::to_string(time_ns % kNsOfSecond / 1000);
+  micros.insert(0, 6 - micros.size(), '0');
+  return std::string(text.data(), size) + micros;
+}
+
 int64_t runtime_s(int64_t started_ns, int64_t ended_ns) {
-  return (ended_ns - started_ns) / kNsPerSecond;
+  return (ended_ns - started_ns) / kNsOfSecond;
 }
 
 std::string json_of(std::span<const WandbItem> items) {

@@ -28,6 +28,11 @@ std::vector<WandbItem> summary_items(std::vector<WandbItem> items, const MergedR
 // One sample of the machine; values that are not known or not finite are left out.
 std::vector<WandbItem> stats_items(std::span<const std::string> names,
                                    std::span<const double> values);
+// The same as a line of system metrics.
+std::string event_json(std::span<const std::string> names, std::span<const double> values,
+                       int64_t time_ns, int64_t started_ns);
+// "2026-11-22T22:08:39.846061", in UTC.
+std::string utc_text(int64_t time_ns);
 // Whole seconds, of the run and of its end.
 int64_t runtime_s(int64_t started_ns, int64_t ended_ns);
 

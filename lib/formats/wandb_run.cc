@@ -78,16 +78,22 @@ int64_t WandbFacts::ended_ns(int64_t last_ns) const {
   return std::max({meta.ended_ns, last_ns, meta.created_ns});
 }
 
-Result<WandbFacts> read_wandb_facts(store::RunReader& reader, store::RunMeta meta) {
-  WandbFacts facts;
-  facts.meta = std::move(meta);
+Result<std::vector<store::ProducerState>> read_wandb_producers(store::RunReader& reader) {
   auto producers = reader.producers();
-  if (!producers) return producers.take_error();
-  facts.producers = *std::move(producers);
-  std::sort(facts.producers.begin(), facts.producers.end(), [](const auto& a, const auto& b) {
+  if (!producers) return producers;
+  std::sort(producers->begin(), producers->end(), [](const auto& a, const auto& b) {
     return std::tie(a.rank, a.attempt, a.worker, a.producer) <
            std::tie(b.rank, b.attempt, b.worker, b.producer);
   });
+  return producers;
+}
+
+Result<WandbFacts> read_wandb_facts(store::RunReader& reader, store::RunMeta meta) {
+  WandbFacts facts;
+  facts.meta = std::move(meta);
+  auto producers = read_wandb_producers(reader);
+  if (!producers) return producers.take_error();
+  facts.producers = *std::move(producers);
   auto config = reader.config();
   if (!config) return config.take_error();
   facts.config = *std::move(config);

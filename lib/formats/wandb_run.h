@@ -32,7 +32,6 @@ struct WandbRun {
   int64_t started_ns = 0;
   store::Tree config{};  // an object
   record::ProcessFacts process{};
-  bool operator==(const WandbRun&) const = default;
 };
 
 // A run id and a project as W&B allows them: what it refuses becomes "-".
@@ -56,6 +55,8 @@ struct WandbFacts {
 };
 // All but the description, which need not be there yet.  Errors as the reader.
 Result<WandbFacts> read_wandb_facts(store::RunReader& reader, store::RunMeta meta);
+// The processes alone, which costs little.
+Result<std::vector<store::ProducerState>> read_wandb_producers(store::RunReader& reader);
 
 // What W&B shows of a process apart from its own fields.
 std::string image_of(const record::ProcessFacts& process);         // of its container

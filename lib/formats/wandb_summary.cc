@@ -95,7 +95,67 @@ Result<Aggregates> aggregates_of(store::RunReader& reader, std::optional<int32_t
                                      [](const auto& a, const auto& b) { return a.rank < b.rank; }));
 }
 
+double value_of(const store::Aggregate& from, const std::string& name) {
+  if (name == "last") return from.last;
+  if (name == "first") return from.first;
+  if (from.finite == 0) return std::numeric_limits<double>::quiet_NaN();
+  if (name == "min") return from.min;
+  if (name == "max") return from.max;
+  return from.mean;
+}
+
+// One metric of one rank.
+void add_rank(const store::MetricRule* rule, std::vector<std::string> keys,
+              const store::Aggregate& numbers, bool is_integer, bool is_bool,
+              std::vector<WandbItem>& out) {
+  const auto add = [&](const std::string& name) {
+    WandbItem& item = out.emplace_back(keys, "");
+    const double value = value_of(numbers, name);
+    if (is_bool && name != "mean") {
+      item.json = value != 0 ? "true" : "false";
+    } else if (is_integer && name != "mean" && std::abs(value) < 0x1p63) {
+      store::append_json(item.json, static_cast<int64_t>(value));
+    } else {
+      store::append_json(item.json, value);
+    }
+  };
+  if (rule == nullptr || rule->summary.empty()) return add("last");
+  keys.emplace_back();
+  for (const std::string& name : rule->summary) {
+    if (name == "none") continue;
+    keys.back() = name;
+    add(name);
+  }
+}
+
 }  // namespace
+
+std::vector<WandbItem> summary_items_of(const store::SummaryFacts& facts, bool has_ranks) {
+  std::map<std::vector<std::string>, std::string> leaves;
+  const store::Tree plain = store::summary_of(facts);
+  for (const auto& [key, value] : *plain.object()) {
+    std::vector<std::string> keys{clean_utf8(key)};
+    add_leaves(value, keys, leaves);
+  }
+  std::vector<WandbItem> out;
+  for (auto& [keys, json] : leaves) out.push_back({keys, std::move(json)});
+  if (!has_ranks) return out;
+  for (const auto& [path, metric] : facts.numbers) {
+    const store::MetricRule* rule = facts.rules.find(record::display_path(path));
+    const auto last = facts.last.find(path);
+    if (last == facts.last.end()) continue;
+    const store::Tree& value = last->second.value;
+    // It became something else than a number, of which only the last one's rank is known.
+    if (value.text() != nullptr || value.list() != nullptr || value.object() != nullptr) continue;
+    const bool is_bool = std::holds_alternative<bool>(value.value);
+    for (const auto& [rank, numbers] : metric.ranks) {
+      std::vector<std::string> keys = record::split_path(path);
+      keys.front() = "rank" + std::to_string(rank) + "/" + keys.front();
+      add_rank(rule, std::move(keys), numbers, metric.is_integer, is_bool, out);
+    }
+  }
+  return out;
+}
 
 void WandbSummary::set_explicit(capnp::List<schema::Field>::Reader fields) {
   for (const auto field : fields) explicit_.insert(text_of(field.getKey()));

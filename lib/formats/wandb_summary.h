@@ -21,10 +21,15 @@
 #include "formats/step_merge.h"
 #include "formats/wandb_records.h"
 #include "schema/record.capnp.h"
+#include "store/aggregate.h"
 #include "store/metric_rules.h"
 #include "store/reader.h"
 
 namespace ringlog::formats {
+
+// The summary from what the store knows of a run's metrics, without looking at its rows: plain
+// names, and with `has_ranks` the numbers of each rank beside them.
+std::vector<WandbItem> summary_items_of(const store::SummaryFacts& facts, bool has_ranks);
 
 class WandbSummary {
  public:

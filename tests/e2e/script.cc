@@ -4,6 +4,7 @@
 //   config net>width=i:3          summary best=f:1
 //   metric val/* epoch max,last   hist grad 4 0 1 2 3
 //   alert title text [0-2]        save PATTERN [now|live|end [BASE]]
+//   console TEXT                  (with \n and \r for what they stand for)
 //   flush                         deliver run | summary
 //   sent MS                       (waits so long until the sinks have all)
 //   live [DIR]                    status
@@ -180,6 +181,16 @@ std::string live_summary(const Words& words) {
   return json ? *json : failed(json);
 }
 
+std::string print(const Words& words) {
+  std::string text;
+  for (size_t i = 1; i < words.size(); ++i) text += (i > 1 ? " " : "") + words[i];
+  for (const auto& [from, to] : {std::pair{"\\n", "\n"}, std::pair{"\\r", "\r"}}) {
+    for (size_t at = 0; (at = text.find(from, at)) != std::string::npos;) text.replace(at, 2, to);
+  }
+  g_run->console(text, false);
+  return "ok";
+}
+
 std::string fork_child(const Words& words) {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -240,6 +251,7 @@ std::string obey(const Words& words) {
   const std::string& what = words[0];
   if (what == "init") return g_run.emplace(ringlog::init()).ok() ? g_run->id() : "disabled";
   if (what == "log") return log_row(words);
+  if (what == "console") return print(words);
   if (what == "hist") return log_histogram(words);
   if (what == "metric") return define_metric(words);
   if (what == "flush") return flush();
