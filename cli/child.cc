@@ -1,7 +1,7 @@
 #include "cli/child.h"
 
 #include <fcntl.h>
-#include <spawn.h>
+#include <signal.h>
 #include <stdlib.h>  // NOLINT(modernize-deprecated-headers): posix_openpt
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -11,6 +11,8 @@
 #include <array>
 #include <cerrno>
 #include <utility>
+
+#include "shm/spawn.h"
 
 extern char** environ;
 
@@ -44,14 +46,6 @@ std::vector<std::string> environment(const std::map<std::string, std::string>& v
   return entries;
 }
 
-std::vector<char*> pointers(std::vector<std::string>& words) {
-  std::vector<char*> out;
-  out.reserve(words.size() + 1);
-  for (std::string& word : words) out.push_back(word.data());
-  out.push_back(nullptr);
-  return out;
-}
-
 // A terminal: the program gets the far end by its name, so that it becomes the one of its session.
 struct Terminal {
   shm::Fd near;
@@ -80,40 +74,13 @@ Result<Terminal> make_terminal(int model) {
   return out;
 }
 
-// What posix_spawn() is told, released at the end.
-class SpawnPlan {
- public:
-  SpawnPlan() {
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&attributes);
-  }
-  ~SpawnPlan() {
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&attributes);
-  }
-  SpawnPlan(const SpawnPlan&) = delete;
-  SpawnPlan& operator=(const SpawnPlan&) = delete;
-
-  void set_attributes(const sigset_t& mask, bool is_session) {
-    // The command ignores SIGPIPE, and that would be inherited.
-    sigset_t to_default;
-    sigemptyset(&to_default);
-    sigaddset(&to_default, SIGPIPE);
-    posix_spawnattr_setsigdefault(&attributes, &to_default);
-    posix_spawnattr_setsigmask(&attributes, &mask);
-    const int flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
-    posix_spawnattr_setflags(&attributes,
-                             static_cast<short>(is_session ? flags | POSIX_SPAWN_SETSID : flags));
-  }
-  // The session's leader opens the terminal, which makes it the session's.
-  void open_terminal(int at, const std::string& name) {
-    posix_spawn_file_actions_addopen(&files, at, name.c_str(), O_RDWR, 0);
-  }
-  void connect(int from, int at) { posix_spawn_file_actions_adddup2(&files, from, at); }
-
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-};
+// The command ignores SIGPIPE, and that would be inherited.
+sigset_t only_sigpipe() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGPIPE);
+  return signals;
+}
 
 }  // namespace
 
@@ -121,33 +88,33 @@ Result<Child> Child::start(const ChildSpec& spec) {
   const bool has_terminal =
       spec.has_terminal_input || spec.has_terminal_output || spec.has_terminal_errors;
   Child child(-1);
-  SpawnPlan plan;
-  plan.set_attributes(spec.signal_mask, has_terminal);
+  shm::Spawn program;
+  program.set_signals(spec.signal_mask, only_sigpipe());
+  // A session's leader that opens a terminal makes it the session's.
+  if (has_terminal) program.start_session();
   Terminal terminal;
   if (has_terminal) {
     auto made = make_terminal(spec.terminal_model);
     if (!made) return made.take_error();
     terminal = *std::move(made);
-    if (spec.has_terminal_input) plan.open_terminal(STDIN_FILENO, terminal.name);
+    if (spec.has_terminal_input) program.open(STDIN_FILENO, terminal.name, O_RDWR);
   }
   std::array<Pipe, 2> pipes;
   const std::array at = {STDOUT_FILENO, STDERR_FILENO};
   const std::array is_terminal = {spec.has_terminal_output, spec.has_terminal_errors};
   for (size_t i = 0; i < pipes.size(); ++i) {
     if (is_terminal[i]) {
-      plan.open_terminal(at[i], terminal.name);
+      program.open(at[i], terminal.name, O_RDWR);
       continue;
     }
     auto made = make_pipe();
     if (!made) return made.take_error();
     pipes[i] = *std::move(made);
-    plan.connect(pipes[i].write.get(), at[i]);
+    program.connect(pipes[i].write.get(), at[i]);
   }
-  std::vector<std::string> words = spec.command;
-  std::vector<std::string> variables = environment(spec.variables);
-  const int error = ::posix_spawnp(&child.pid_, words[0].c_str(), &plan.files, &plan.attributes,
-                                   pointers(words).data(), pointers(variables).data());
-  if (error != 0) return shm::errno_error(words[0], error);
+  const auto pid = program.start(spec.command, environment(spec.variables));
+  if (!pid) return pid.error();
+  child.pid_ = *pid;
   child.terminal_ = std::move(terminal.near);
   child.output_ = std::move(pipes[0].read);
   child.errors_ = std::move(pipes[1].read);

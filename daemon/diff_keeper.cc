@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "shm/posix.h"
+#include "shm/spawn.h"
 
 namespace ringlog::service {
 
@@ -37,51 +37,20 @@ std::vector<std::string> git_environment() {
   return out;
 }
 
-std::vector<char*> pointers_to(std::vector<std::string>& words) {
-  std::vector<char*> out;
-  out.reserve(words.size() + 1);
-  for (std::string& word : words) out.push_back(word.data());
-  out.push_back(nullptr);
-  return out;
-}
-
 // Starts git with its output in `output`; its pid.
 Result<pid_t> start_git(const std::string& work_tree, int output) {
-  std::vector<std::string> words = {"git",
-                                    "-C",
-                                    work_tree,
-                                    "-c",
-                                    "core.fsmonitor=false",
-                                    "diff",
-                                    "HEAD",
-                                    "--no-ext-diff",
-                                    "--no-textconv",
-                                    "--no-color",
-                                    "--submodule=short"};
-  std::vector<std::string> variables = git_environment();
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&files);
-  posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
-  posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
-  sigset_t none;
-  sigset_t all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, "git", &files, &attributes, pointers_to(words).data(),
-                                   pointers_to(variables).data());
-  posix_spawn_file_actions_destroy(&files);
-  posix_spawnattr_destroy(&attributes);
-  if (error != 0) return shm::errno_error("start git", error);
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), kNiceness);
+  shm::Spawn git;
+  git.open(STDIN_FILENO, "/dev/null", O_RDONLY);
+  git.connect(output, STDOUT_FILENO);
+  git.open(STDERR_FILENO, "/dev/null", O_WRONLY);
+  git.close_from(STDERR_FILENO + 1);
+  git.start_session();
+  git.reset_signals();
+  auto pid = git.start({"git", "-C", work_tree, "-c", "core.fsmonitor=false", "diff", "HEAD",
+                        "--no-ext-diff", "--no-textconv", "--no-color", "--submodule=short"},
+                       git_environment());
+  if (!pid) return pid.take_error().in("start");
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(*pid), kNiceness);
   return pid;
 }
 

@@ -3,8 +3,6 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,7 +15,7 @@
 #include <sstream>
 #include <vector>
 
-extern char** environ;
+#include "shm/spawn.h"
 
 namespace ringlog::client {
 
@@ -64,39 +62,22 @@ std::vector<fs::path> candidates() {
 
 // Starts the program with `ready` as its descriptor 3; everything else is closed.
 Status spawn(const std::string& program, const std::string& runtime_dir, int ready) {
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&files);
-  posix_spawnattr_init(&attributes);
   constexpr int kReadyFd = 3;
-  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
-  posix_spawn_file_actions_adddup2(&files, 0, 1);
-  posix_spawn_file_actions_adddup2(&files, 0, 2);
-  posix_spawn_file_actions_adddup2(&files, ready, kReadyFd);
-  posix_spawn_file_actions_addclosefrom_np(&files, kReadyFd + 1);
-  posix_spawn_file_actions_addchdir_np(&files, "/");
-  sigset_t none;
-  sigset_t all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  std::vector<std::string> words = {program,      "--runtime-dir",          runtime_dir,
-                                    "--ready-fd", std::to_string(kReadyFd), "--started-by-client"};
-  std::vector<char*> argv;
-  argv.reserve(words.size() + 1);
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  pid_t pid = -1;
-  const int error = ::posix_spawn(&pid, program.c_str(), &files, &attributes, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&files);
-  posix_spawnattr_destroy(&attributes);
-  if (error != 0) return errno_error("start " + program, error);
+  shm::Spawn service;
+  service.open(STDIN_FILENO, "/dev/null", O_RDWR);
+  service.connect(STDIN_FILENO, STDOUT_FILENO);
+  service.connect(STDIN_FILENO, STDERR_FILENO);
+  service.connect(ready, kReadyFd);
+  service.close_from(kReadyFd + 1);
+  service.set_directory("/");
+  service.start_session();
+  service.reset_signals();
+  const auto pid = service.start({program, "--runtime-dir", runtime_dir, "--ready-fd",
+                                  std::to_string(kReadyFd), "--started-by-client"});
+  if (!pid) return Error{pid.error()}.in("start");
   // The program forks at once and its first process ends, so nobody's child is left behind.  The
   // user's own SIGCHLD handling may have reaped it already, which is as good.
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  while (::waitpid(*pid, nullptr, 0) < 0 && errno == EINTR) {
   }
   return Done{};
 }
