@@ -60,6 +60,17 @@ void guarded(Body body) noexcept {
   }
 }
 
+void log_items(ringlog_run* run, const ringlog_item* items, size_t count, const uint64_t* step,
+               bool is_whole) {
+  if (run == nullptr) return;
+  guarded([&] {
+    ringlog::LogOptions options;
+    if (step != nullptr) options.step = *step;
+    options.commit = is_whole;
+    run->run.log(items_of(items, count), options);
+  });
+}
+
 // Lists are separated by commas here and by lines inside.
 std::string as_field(std::string_view name, std::string value) {
   if (name == "tags" || name == "sinks") std::replace(value.begin(), value.end(), ',', '\n');
@@ -101,12 +112,12 @@ const char* ringlog_id(const ringlog_run* run) { return run ? run->run.id().c_st
 const char* ringlog_dir(const ringlog_run* run) { return run ? run->run.dir().c_str() : ""; }
 
 void ringlog_log(ringlog_run* run, const ringlog_item* items, size_t count, const uint64_t* step) {
-  if (run == nullptr) return;
-  guarded([&] {
-    ringlog::LogOptions options;
-    if (step != nullptr) options.step = *step;
-    run->run.log(items_of(items, count), options);
-  });
+  log_items(run, items, count, step, true);
+}
+
+void ringlog_log_part(ringlog_run* run, const ringlog_item* items, size_t count,
+                      const uint64_t* step) {
+  log_items(run, items, count, step, false);
 }
 
 void ringlog_config(ringlog_run* run, const ringlog_item* items, size_t count) {
@@ -149,6 +160,14 @@ int ringlog_save(ringlog_run* run, const char* pattern, ringlog_save_policy poli
 
 int ringlog_should_stop(const ringlog_run* run) {
   return run != nullptr && run->run.should_stop() ? 1 : 0;
+}
+
+int ringlog_should_stop_at(ringlog_run* run, uint64_t step) {
+  return run != nullptr && run->run.should_stop(step) ? 1 : 0;
+}
+
+int ringlog_should_checkpoint(ringlog_run* run, uint64_t step) {
+  return run != nullptr && run->run.should_checkpoint(step) ? 1 : 0;
 }
 
 int ringlog_flush(ringlog_run* run, int64_t timeout_ms) {

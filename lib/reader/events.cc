@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "reader/impl.h"
+#include "record/process_facts.h"
 #include "store/row_json.h"
 #include "store/tree_read.h"
 
@@ -29,6 +30,37 @@ std::string json_of(schema::Metric::Reader metric) {
   object["hidden"] = store::Tree(metric.getHidden());
   object["step_metric"] = store::Tree(text_of(metric.getStepMetric()));
   object["summary"] = store::Tree(std::move(summary));
+  return store::to_json(store::Tree(std::move(object)));
+}
+
+store::Tree tree_of(const record::NamedTexts& texts) {
+  store::Tree::Object object;
+  for (const auto& [name, value] : texts) object[name] = store::Tree(value);
+  return store::Tree(std::move(object));
+}
+
+std::string json_of(const record::ProcessFacts& facts) {
+  store::Tree::List command;
+  for (const std::string& word : facts.command) command.emplace_back(word);
+  store::Tree::Object settings;
+  for (const record::SettingFact& setting : facts.settings) {
+    settings[setting.name] = tree_of({{"value", setting.value}, {"origin", setting.origin}});
+  }
+  store::Tree::Object object;
+  object["executable"] = store::Tree(facts.executable);
+  object["build_id"] = store::Tree(facts.build_id);
+  object["command"] = store::Tree(std::move(command));
+  object["directory"] = store::Tree(facts.directory);
+  object["user"] = store::Tree(facts.user);
+  object["system"] = store::Tree(facts.system);
+  object["cpus"] = store::Tree(int64_t{facts.cpus});
+  object["environment"] = tree_of(facts.environment);
+  object["container"] = tree_of(facts.container);
+  object["git"] = tree_of({{"root", facts.git.root},
+                           {"commit", facts.git.commit},
+                           {"branch", facts.git.branch},
+                           {"remote", facts.git.remote}});
+  object["settings"] = store::Tree(std::move(settings));
   return store::to_json(store::Tree(std::move(object)));
 }
 
@@ -63,6 +95,11 @@ std::optional<Event> event_of(schema::Record::Reader from) {
   } else if (from.isFinish()) {
     to.kind = EventKind::kFinish;
     to.text = std::to_string(from.getFinish().getExitCode());
+  } else if (from.isProcess()) {
+    const record::ProcessFacts facts = record::read_process(from.getProcess());
+    to.kind = EventKind::kProcess;
+    to.name = facts.executable;
+    to.text = json_of(facts);
   } else {
     return {};
   }

@@ -374,11 +374,21 @@ TEST_F(RunReaderTest, EventsAreWhatWasLoggedAndIsNoRow) {
     record.initAlert().setTitle("title");
     record.getAlert().setText("text");
   }));
+  commit.records.push_back(store::record_entry(2, [](schema::Record::Builder record) {
+    auto process = record.initProcess();
+    process.setExecutable("/bin/train");
+    process.initCommand(1).set(0, "train");
+    process.getGit().setBranch("main");
+  }));
   write(std::move(commit));
   RunReader run = open_run();
   auto events = run.events();
   ASSERT_THAT(events, IsOk());
-  ASSERT_EQ(events->size(), 2U);
+  ASSERT_EQ(events->size(), 3U);
+  EXPECT_EQ((*events)[2].kind, EventKind::kProcess);
+  EXPECT_EQ((*events)[2].name, "/bin/train");
+  EXPECT_NE((*events)[2].text.find("\"command\":[\"train\"]"), std::string::npos);
+  EXPECT_NE((*events)[2].text.find("\"branch\":\"main\""), std::string::npos);
   EXPECT_EQ((*events)[0].kind, EventKind::kConfig);
   EXPECT_EQ((*events)[0].text, "{\"lr\":0.5}");
   EXPECT_EQ((*events)[0].rank, 1);
@@ -386,7 +396,7 @@ TEST_F(RunReaderTest, EventsAreWhatWasLoggedAndIsNoRow) {
   EXPECT_EQ((*events)[1].time_ns, 7);
   auto rest = run.events((*events)[0].id);
   ASSERT_THAT(rest, IsOk());
-  ASSERT_EQ(rest->size(), 1U);
+  ASSERT_EQ(rest->size(), 2U);
   EXPECT_EQ(run.events(0, 1)->size(), 1U);
   EXPECT_EQ(*run.config_json(), "{\"lr\":0.5}");
   auto config = run.config();

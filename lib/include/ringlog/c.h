@@ -70,6 +70,10 @@ RINGLOG_C_API const char* ringlog_dir(const ringlog_run* run);
 /* Logs one row.  `step` NULL: the row after this rank's last one. */
 RINGLOG_C_API void ringlog_log(ringlog_run* run, const ringlog_item* items, size_t count,
                                const uint64_t* step);
+/* The same, and more of this step follows: what is here is safe at once, as a row of its own, and
+ * the next row without a step belongs to the same one. */
+RINGLOG_C_API void ringlog_log_part(ringlog_run* run, const ringlog_item* items, size_t count,
+                                    const uint64_t* step);
 RINGLOG_C_API void ringlog_config(ringlog_run* run, const ringlog_item* items, size_t count);
 RINGLOG_C_API void ringlog_summary(ringlog_run* run, const ringlog_item* items, size_t count);
 
@@ -93,6 +97,11 @@ RINGLOG_C_API int ringlog_save(ringlog_run* run, const char* pattern, ringlog_sa
 
 /* 1 once somebody asked the run to stop. */
 RINGLOG_C_API int ringlog_should_stop(const ringlog_run* run);
+/* The same for ranks that work in step: 1 from the step on that the service gave all of them.  Call
+ * it once a step. */
+RINGLOG_C_API int ringlog_should_stop_at(ringlog_run* run, uint64_t step);
+/* 1 once for each `ringlog checkpoint`, at the step that the service gave all ranks. */
+RINGLOG_C_API int ringlog_should_checkpoint(ringlog_run* run, uint64_t step);
 /* Waits until everything logged so far is stored, at most `timeout_ms`.  0: stored; otherwise a
  * Code of result.h. */
 RINGLOG_C_API int ringlog_flush(ringlog_run* run, int64_t timeout_ms);

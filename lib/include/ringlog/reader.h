@@ -206,7 +206,16 @@ struct RowText {
 // Returns false to stop.
 using RowVisitor = std::function<bool(const RowText& row)>;
 
-enum class EventKind : uint8_t { kConfig, kSummary, kMetric, kAlert, kConsole, kFile, kFinish };
+enum class EventKind : uint8_t {
+  kConfig,
+  kSummary,
+  kMetric,
+  kAlert,
+  kConsole,
+  kFile,
+  kFinish,
+  kProcess
+};
 
 // What was logged and is no row.
 struct Event {
@@ -215,9 +224,10 @@ struct Event {
   int64_t time_ns = 0;
   int32_t rank = 0;
   int32_t attempt = 0;
-  std::string name;  // alert: title; file: name; metric: name; console: stdout or stderr
+  // alert: title; file: name; metric: name; console: stdout or stderr; process: its program
+  std::string name;
   // config, summary, metric: JSON; alert: text; console: bytes; file: where it came from; finish:
-  // the exit code.
+  // the exit code; process: what surrounds it, as JSON: what `ringlog show --json` has of it.
   std::string text;
 };
 
