@@ -19,7 +19,7 @@ namespace ringlog::service {
 
 struct Port;
 
-enum class RequestKind : uint8_t { kFlush, kFinish, kSummary, kRunInfo };
+enum class RequestKind : uint8_t { kFlush, kFinish, kSummary, kRunInfo, kFooter };
 
 // A request as it stood in a ring.
 struct Request {

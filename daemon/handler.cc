@@ -124,6 +124,9 @@ Result<Request> read_request(schema::Request::Reader request) {
     case schema::Request::RUN_INFO:
       out.kind = RequestKind::kRunInfo;
       return out;
+    case schema::Request::FOOTER:
+      out.kind = RequestKind::kFooter;
+      return out;
   }
   return violation("an unknown request");
 }

@@ -65,6 +65,12 @@ inline constexpr int64_t kFileRestFactor = 20;
 // Time between two tries of a live file that cannot be copied.
 inline constexpr int64_t kFileRetryMs = 30'000;
 
+// Lines of what a program shows at its end, points of a line's curve, and the time that reading
+// them may take: it is a courtesy, and somebody waits for it.
+inline constexpr size_t kFooterLinesMax = 16;
+inline constexpr size_t kFooterPointsMax = 40;
+inline constexpr int64_t kFooterTimeMs = 200;
+
 // Bytes of a poisoned ring that are kept aside for `ringlog doctor`.
 inline constexpr size_t kQuarantineBytesMax = size_t{1} << 20;
 

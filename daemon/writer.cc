@@ -1,6 +1,7 @@
 #include "daemon/writer.h"
 
 #include "daemon/failpoint.h"
+#include "daemon/footer.h"
 #include "daemon/limits.h"
 #include "daemon/port.h"
 #include "daemon/reply.h"
@@ -167,6 +168,12 @@ void Writer::answer(const std::shared_ptr<Stream>& stream, const Batch& batch,
                 summary ? summary_reply(store::to_json(*summary))
                         : error_reply(summary.error().message),
                 large_);
+      });
+    case RequestKind::kFooter:
+      return network_.post([this, stream, answer] {
+        auto reader = store::RunReader::open(stream->info.dir);
+        deliver(*answer.port, answer.request,
+                reader ? footer_reply(**reader) : error_reply(reader.error().message), large_);
       });
     case RequestKind::kRunInfo:
       return;  // answered by the intake

@@ -173,6 +173,7 @@ struct Request {
     finish @3 :Void;           # Answered when the `Finish` before it is stored.
     summary @4 :Void;          # The run's live summary as JSON.
     runInfo @5 :Void;          # Id, directory, name: what deliver_run() returns.
+    footer @6 :Void;           # Last values and curves, for the terminal of a program that finishes.
   }
 }
 

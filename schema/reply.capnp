@@ -16,6 +16,7 @@ struct Reply {
     finish @2 :Report;
     summary @3 :Text;          # JSON object.
     runInfo @4 :RunInfo;
+    footer @5 :Footer;
   }
 }
 
@@ -36,6 +37,17 @@ struct Report {
   files @4 :UInt64;            # Kept.
   fileBytes @5 :UInt64;        # Of these.
   filesFailed @6 :UInt64;
+}
+
+struct Footer {
+  # Metrics of the lowest rank by name, then values that the program set.
+  lines @0 :List(Line);
+  leftOut @1 :UInt32;          # Lines that there would be besides.
+  struct Line {
+    name @0 :Text;
+    value @1 :Text;            # JSON; empty: not known.
+    points @2 :List(Float64);  # Means of rows next to each other, in order of the step.
+  }
 }
 
 struct RunInfo {

@@ -1,5 +1,6 @@
 #include "client/run_core.h"
 
+#include "client/footer.h"
 #include "client/pending_reply.h"
 #include "client/process.h"
 #include "client/process_facts.h"
@@ -23,6 +24,8 @@ namespace {
 
 // Longest wait for a service that hangs while it starts.
 constexpr milliseconds kInitTimeout{10'000};
+// The last values are a courtesy: a slow disk must not keep the program from ending.
+constexpr milliseconds kFooterWait{500};
 // A path with what could move a terminal's cursor made visible.
 std::string plain(std::string text) {
   for (char& c : text) {
@@ -168,11 +171,11 @@ bool RunCore::close(int exit_code) noexcept {
 Result<std::unique_ptr<PendingReply>> RunCore::start_finish(int exit_code) noexcept {
   const std::lock_guard lock(finish_mutex_);
   close(exit_code);
-  return ask_for_report();
+  return ask_at_end(record::RequestKind::kFinish);
 }
 
 // Requires finish_mutex_ and a closed session.
-Result<std::unique_ptr<PendingReply>> RunCore::ask_for_report() noexcept {
+Result<std::unique_ptr<PendingReply>> RunCore::ask_at_end(record::RequestKind kind) noexcept {
   std::shared_ptr<Session> open;
   client::ThreadRing* ring = nullptr;
   {
@@ -181,7 +184,7 @@ Result<std::unique_ptr<PendingReply>> RunCore::ask_for_report() noexcept {
     ring = last_ring_;
   }
   if (!open || ring == nullptr) return Error{Code::kDisabled, "this run does not log"};
-  return write_request(std::move(open), *ring, {.kind = record::RequestKind::kFinish});
+  return write_request(std::move(open), *ring, {.kind = kind});
 }
 
 FinishReport RunCore::finish(int exit_code, nanoseconds timeout) noexcept {
@@ -211,7 +214,7 @@ FinishReport RunCore::collect_report(Session& session, int64_t deadline_ns) noex
   Error why;
   for (nanoseconds left(0);;) {
     left = nanoseconds(deadline_ns - shm::monotonic_ns());
-    auto pending = ask_for_report();
+    auto pending = ask_at_end(record::RequestKind::kFinish);
     if (pending) {
       auto report = Handle<FinishReport>(std::move(*pending)).wait(left);
       if (report) return *report;
@@ -323,7 +326,14 @@ void RunCore::say_begin() const noexcept {
   }
 }
 
-void RunCore::say_end(const FinishReport& report) const noexcept {
+std::string RunCore::fetch_footer() noexcept {
+  auto pending = ask_at_end(record::RequestKind::kFooter);
+  if (!pending) return "";
+  auto reply = (*pending)->wait(kFooterWait, {});
+  return reply ? client::footer_text(*reply, client::is_utf8_locale()) : "";
+}
+
+void RunCore::say_end(const FinishReport& report) noexcept {
   if (!is_talkative()) return;
   try {
     std::string text = "run " + id_ + ": " + std::to_string(report.stored) + " rows stored";
@@ -336,8 +346,8 @@ void RunCore::say_end(const FinishReport& report) const noexcept {
     if (report.attempted > known) {
       text += ", " + std::to_string(report.attempted - known) + " not yet known to be stored";
     }
-    say(text + (spec_.settings.world_size > 1 ? " of rank 0" : "") +
-        "\n  look at it: ringlog show " + id_);
+    say(text + (spec_.settings.world_size > 1 ? " of rank 0" : "") + "\n" +
+        (known < report.attempted ? "" : fetch_footer()) + "  look at it: ringlog show " + id_);
   } catch (const std::exception&) {
     // As above.
   }

@@ -98,7 +98,9 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // is quiet or off.
   bool is_talkative() const noexcept;
   void say_begin() const noexcept;
-  void say_end(const FinishReport& report) const noexcept;
+  void say_end(const FinishReport& report) noexcept;
+  // Last values and curves; empty: none, or not in time.
+  std::string fetch_footer() noexcept;
   // A few times a second while rows come: whether the service lives, and what it has to say.
   void look_at_service(client::Session& session) noexcept;
   const shm::ServiceWords* tell_step(uint64_t step) noexcept;
@@ -128,7 +130,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
                int64_t time_ns, const uint64_t* bits) noexcept;
   void note_step(uint64_t step) noexcept;
   bool close(int exit_code) noexcept;
-  Result<std::unique_ptr<PendingReply>> ask_for_report() noexcept;
+  Result<std::unique_ptr<PendingReply>> ask_at_end(record::RequestKind kind) noexcept;
   FinishReport collect_report(client::Session& session, int64_t deadline_ns) noexcept;
 
   // Constant after open().
@@ -146,6 +148,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   std::atomic<uint64_t> done_checkpoint_{0};  // the agreed step that was answered with true
   std::atomic<size_t> row_count_{0};
   client::AlertLimits alert_limits_;
+  std::atomic<bool> is_exit_watched_{false};     // a flag by itself, it publishes nothing
   std::atomic<int64_t> exit_status_{INT64_MIN};  // INT64_MIN: the process has not ended
   std::atomic<uint64_t> unlogged_rows_{0};
   alignas(64) std::atomic<uint64_t> next_step_{0};

@@ -282,6 +282,8 @@ Words encode_request(const RequestSpec& spec, int64_t time_ns) {
         return request.setSummary();
       case RequestKind::kRunInfo:
         return request.setRunInfo();
+      case RequestKind::kFooter:
+        return request.setFooter();
     }
   });
 }

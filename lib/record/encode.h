@@ -46,7 +46,7 @@ Words encode_process(const ProcessFacts& facts, int64_t time_ns);
 Words encode_finish(int32_t exit_code, int64_t time_ns);
 Words encode_blob(uint64_t id, uint64_t size, int64_t time_ns);
 
-enum class RequestKind { kFlush, kFinish, kSummary, kRunInfo };
+enum class RequestKind { kFlush, kFinish, kSummary, kRunInfo, kFooter };
 struct RequestSpec {
   RequestKind kind;
   Durability durability = Durability::kStored;  // of kFlush

@@ -3,6 +3,7 @@
 import unittest
 
 from sandbox import RINGLOG, RUN, SandboxTest, helper
+from script import Script
 
 
 class MessagesTest(SandboxTest):
@@ -19,11 +20,36 @@ class MessagesTest(SandboxTest):
     def test_where_the_run_is_and_what_became_of_it(self) -> None:
         """Rank 0 says it once, the others nothing."""
         place = self.sandbox.root / "uncategorized" / RUN
-        self.assertEqual(self.said(0, "auto"),
+        lines = self.said(0, "auto")
+        self.assertEqual(lines[:3],
                          [f"ringlog: run {RUN} in {place}", f"  watch it: ringlog tail -f {RUN}",
-                          f"ringlog: run {RUN}: 10 rows stored of rank 0",
-                          f"  look at it: ringlog show {RUN}"])
+                          f"ringlog: run {RUN}: 10 rows stored of rank 0"])
+        self.assertEqual(lines[-1], f"  look at it: ringlog show {RUN}")
         self.assertEqual(self.said(1, "auto"), [])
+
+    def test_last_values_and_curves(self) -> None:
+        """By name, in the middle of what rank 0 says at its end; what was set comes last."""
+        script = Script(self.sandbox, RINGLOG_CONSOLE="auto")
+        for step in range(8):
+            script.do(f"log loss=f:{8 - step} acc=f:{step} note=s:x")
+        script.do("metric hid - - hidden")
+        script.do("log hid=f:1")
+        script.do("summary best=f:0.25")
+        script.finish()
+        lines = script.program.stderr.splitlines()
+        first = next(i for i, line in enumerate(lines) if "rows stored" in line)
+        self.assertEqual(lines[first + 1:],
+                         ["  acc   ▁▂▃▄▅▆▇█  7", "  loss  █▇▆▅▄▃▂▁  1", "  best            0.25",
+                          "  note            \"x\"", f"  look at it: ringlog show {RUN}"])
+
+    def test_many_metrics_are_counted(self) -> None:
+        """The footer is short; in a locale without UTF-8 it has no curves."""
+        script = Script(self.sandbox, RINGLOG_CONSOLE="auto", LC_ALL="C")
+        script.do("log " + " ".join(f"m{i:02}=f:{i}" for i in range(30)))
+        script.finish()
+        lines = script.program.stderr.splitlines()
+        self.assertEqual(lines[-3:], ["  m15  15", "  and 14 more",
+                                      f"  look at it: ringlog show {RUN}"])
 
     def test_nothing_on_request(self) -> None:
         """quiet and off."""
