@@ -74,4 +74,6 @@ void watch_process_events(const std::shared_ptr<detail::RunCore>& run) {
   p.runs.push_back(run);
 }
 
+void watch_exit_again() { ::on_exit(on_exit_handler, nullptr); }
+
 }  // namespace ringlog::client

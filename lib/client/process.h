@@ -15,4 +15,9 @@ namespace ringlog::client {
 // Any thread.  The run is forgotten when it is destroyed.
 void watch_process_events(const std::shared_ptr<detail::RunCore>& run);
 
+// Exit handlers and the destructors of statics run in the opposite order of their registration, so
+// a `static Run run = init();` is destroyed before a handler that init() registered.  One that is
+// registered when the run is first used comes in time.  Called once a run.
+void watch_exit_again();
+
 }  // namespace ringlog::client

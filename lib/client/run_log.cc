@@ -1,6 +1,7 @@
 // The hot path of RunCore: from a row in the caller's hands to a committed record in the ring.
 
 #include "client/pending_reply.h"
+#include "client/process.h"
 #include "client/ring_use.h"
 #include "client/run_core.h"
 #include "record/path.h"
@@ -61,6 +62,7 @@ ThreadRing* RunCore::find_ring() noexcept {
     std::shared_ptr<Session> open = session();
     if (!open) open = attach_child();
     if (!open) return nullptr;
+    if (!is_exit_watched_.exchange(true, std::memory_order_relaxed)) client::watch_exit_again();
     // Sessions that are over give their place up; their memory goes with the last reference.
     auto& entries = client::entries_of(mine);
     std::erase_if(entries, [&](const auto& e) { return e.session.use_count() == 1; });

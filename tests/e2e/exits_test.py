@@ -4,7 +4,7 @@ import os
 import signal
 import unittest
 
-from sandbox import SandboxTest, kernel_tells_exits, until, wait_for_death
+from sandbox import SandboxTest, helper, kernel_tells_exits, until, wait_for_death
 
 ROWS = 1000
 # How e2e_rank is told to end, the code its parent sees, and what the run must say: state, exit
@@ -51,6 +51,13 @@ class ExitsTest(SandboxTest):
                                  self.expected(*expected) if end in SILENT else expected)
         self.assertTrue(self.sandbox.verify()["ok"])
         self.assertEqual(self.sandbox.check_ledger(), ROWS * len(ENDS))
+
+    def test_runs_that_are_destroyed_after_main(self) -> None:
+        """In a static of a function and in a global with an initialiser: exit()'s code counts."""
+        self.sandbox.run(helper("static_run"), "5", code=5)
+        for run in ("static", "global"):
+            with self.subTest(run):
+                self.assertEqual(self.sandbox.states(run), {0: ("failed", 5, 0)})
 
     def test_the_state_of_the_run_follows_from_its_ranks(self) -> None:
         """All ranks well: finished; one not: what that one came to."""
