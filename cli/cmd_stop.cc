@@ -1,7 +1,12 @@
-// stop, checkpoint: asks the ranks of a run to stop or to save themselves, all at the same step;
-// they see it in run.should_stop() and run.should_checkpoint().
+// What somebody asks of a run that goes on.
+//
+// stop, checkpoint: its ranks are to stop or to save themselves, all at the same step; they see it
+// in run.should_stop() and run.should_checkpoint().  burst: its machine is to be sampled more
+// often.
 
 #include <fmt/format.h>
+
+#include <cmath>
 
 #include "cli/commands.h"
 #include "cli/format.h"
@@ -14,16 +19,27 @@ namespace {
 
 constexpr std::chrono::milliseconds kAgreeWait{5'000};
 
-Result<AgreedStep> agree(const Context& context, const std::string& name, bool is_stop,
-                         std::string& run_id) {
+// The service, to ask it about a run; `id` becomes the run's.
+Result<std::unique_ptr<ControlClient>> find(const Context& context, const std::string& name,
+                                            std::string& id) {
   auto place = store::resolve_run(context.root, name);
   if (!place) return place.take_error();
-  run_id = printable(place->run_id);
+  id = place->run_id;
   auto service = connect_service();
   if (!service) {
-    return service.take_error().in("run " + run_id + ": nobody to ask; the service is not running");
+    return service.take_error().in("run " + printable(id) +
+                                   ": nobody to ask; the service is not running");
   }
-  return ask_agree(**service, place->run_id, is_stop, kAgreeWait);
+  return service;
+}
+
+Result<AgreedStep> agree(const Context& context, const std::string& name, bool is_stop,
+                         std::string& run_id) {
+  auto service = find(context, name, run_id);
+  if (!service) return service.take_error();
+  auto agreed = ask_agree(**service, run_id, is_stop, kAgreeWait);
+  run_id = printable(run_id);
+  return agreed;
 }
 
 void warn_of_late(const AgreedStep& agreed) {
@@ -62,6 +78,20 @@ int run_checkpoint(Context& context, const StopOptions& options) {
                     agreed->ranks));
   }
   warn_of_late(*agreed);
+  return kExitOk;
+}
+
+int run_burst(Context& context, const BurstOptions& options) {
+  std::string run_id;
+  auto service = find(context, options.run, run_id);
+  if (!service) return fail(service.take_error().in("burst"));
+  const std::chrono::milliseconds interval(std::llround(1000 / options.rate));
+  const std::chrono::milliseconds time(std::llround(1000 * options.time_s));
+  if (Status s = ask_burst(**service, run_id, interval, time, kAgreeWait); !s) {
+    return fail(s.take_error().in("burst"));
+  }
+  context.out.write(fmt::format("sampling run {} each {} ms for {:g} s\n", printable(run_id),
+                                interval.count(), options.time_s));
   return kExitOk;
 }
 

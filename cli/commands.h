@@ -93,6 +93,13 @@ struct StopOptions {
 int run_stop(Context& context, const StopOptions& options);
 int run_checkpoint(Context& context, const StopOptions& options);
 
+struct BurstOptions {
+  std::string run;
+  double rate = 20;    // samples a second
+  double time_s = 10;  // for so long
+};
+int run_burst(Context& context, const BurstOptions& options);
+
 struct SyncOptions {
   std::vector<std::string> runs{};   // names
   bool is_all = false;               // instead: all under the root

@@ -41,6 +41,7 @@ struct CommandLine {
   RmOptions rm;
   StopOptions stop;
   StopOptions checkpoint;
+  BurstOptions burst;
   SyncOptions sync;
   std::function<int(Context&)> chosen;
 };
@@ -164,6 +165,17 @@ void add_actions(CLI::App& app, CommandLine& line) {
       add_command(app, line, "checkpoint", "ask all ranks of a run to save themselves at one step",
                   [&line](Context& context) { return run_checkpoint(context, line.checkpoint); });
   add_run(checkpoint, line.checkpoint.run);
+
+  CLI::App* burst =
+      add_command(app, line, "burst", "sample the machine of a run more often for a while",
+                  [&line](Context& context) { return run_burst(context, line.burst); });
+  add_run(burst, line.burst.run);
+  burst->add_option("--hz", line.burst.rate, "samples a second")
+      ->check(CLI::Range(1.0, 50.0))
+      ->capture_default_str();
+  burst->add_option("--seconds", line.burst.time_s, "for how long")
+      ->check(CLI::Range(1.0, 600.0))
+      ->capture_default_str();
 
   CLI::App* rm = add_command(app, line, "rm", "delete a run",
                              [&line](Context& context) { return run_rm(context, line.rm); });

@@ -61,6 +61,19 @@ Result<ServiceStatus> ask_status(ControlClient& service, std::chrono::millisecon
   return status;
 }
 
+Status ask_burst(ControlClient& service, const std::string& run_id,
+                 std::chrono::milliseconds interval, std::chrono::milliseconds time,
+                 std::chrono::milliseconds timeout) {
+  capnp::MallocMessageBuilder message;
+  auto burst = message.initRoot<schema::ControlRequest>().initBurst();
+  burst.setRunId(run_id);
+  burst.setIntervalMs(static_cast<uint32_t>(interval.count()));
+  burst.setTimeMs(static_cast<uint32_t>(time.count()));
+  auto answer = service.call(message, {}, timeout);
+  if (!answer) return answer.take_error();
+  return Done{};
+}
+
 Result<AgreedStep> ask_agree(ControlClient& service, const std::string& run_id, bool is_stop,
                              std::chrono::milliseconds timeout) {
   capnp::MallocMessageBuilder message;

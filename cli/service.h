@@ -56,6 +56,10 @@ struct AgreedStep {
   uint32_t asking = 0;  // of these, that ask once a step
   uint32_t late = 0;    // of these, that were past it
 };
+// Has the machine sampled each `interval` for `time` for this run.  As ask_agree().
+Status ask_burst(ControlClient& service, const std::string& run_id,
+                 std::chrono::milliseconds interval, std::chrono::milliseconds time,
+                 std::chrono::milliseconds timeout);
 // Gives all ranks of the run one step at which they stop, or checkpoint.
 Result<AgreedStep> ask_agree(client::ControlClient& service, const std::string& run_id,
                              bool is_stop, std::chrono::milliseconds timeout);

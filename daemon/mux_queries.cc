@@ -158,6 +158,24 @@ Ports StreamMux::rank_ports(const Run& run) {
   return ports;
 }
 
+void StreamMux::burst(const std::string& run_id, int64_t interval_ms, int64_t time_ms,
+                      const Reply<Done>& reply) {
+  if (interval_ms < kBurstIntervalMinMs || time_ms < interval_ms || time_ms > kBurstTimeMaxMs) {
+    return reply(Error{Code::kInvalidArgument,
+                       "a burst of samples each " + std::to_string(interval_ms) + " ms for " +
+                           std::to_string(time_ms) + " ms: at least " +
+                           std::to_string(kBurstIntervalMinMs) + " ms, for at most " +
+                           std::to_string(kBurstTimeMaxMs / 1000) + " s"});
+  }
+  with_known_run(run_id, [this, run_id, interval_ms, time_ms, reply](Run* run) {
+    if (run == nullptr) {
+      return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+    }
+    parts_.monitor.burst(*run->stream, interval_ms, time_ms);
+    reply(Done{});
+  });
+}
+
 void StreamMux::agree(const std::string& run_id, Wish wish, const Reply<Agreed>& reply) {
   with_known_run(run_id, [this, run_id, wish, reply](Run* run) {
     if (run == nullptr) {

@@ -352,6 +352,11 @@ kj::Promise<OutgoingPtr> Server::Impl::act(Connection& connection,
     case schema::ControlRequest::STOP:
       mux.request_stop(request.getStop().cStr(), reply);
       break;
+    case schema::ControlRequest::BURST: {
+      const auto burst = request.getBurst();
+      mux.burst(burst.getRunId().cStr(), burst.getIntervalMs(), burst.getTimeMs(), reply);
+      break;
+    }
     case schema::ControlRequest::END_SYNC:
       if (connection.sync_client) {
         mux.end_sync(request.getEndSync().cStr(), *connection.sync_client);

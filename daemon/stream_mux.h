@@ -85,6 +85,10 @@ class StreamMux {
                                   const Peer& peer);
   void finish(const std::string& uuid, int32_t exit_code, Reply<Done> reply);
   void request_stop(const std::string& run_id, const Reply<Done>& reply);
+  // Samples the machine for the run each `interval_ms`, for `time_ms`.  kInvalidArgument: beyond
+  // the limits of a burst.  kNotFound: the run is not open.
+  void burst(const std::string& run_id, int64_t interval_ms, int64_t time_ms,
+             const Reply<Done>& reply);
   // Gives all ranks one step at which they stop or checkpoint; replies in kAgreeSampleMs.
   void agree(const std::string& run_id, Wish wish, const Reply<Agreed>& reply);
   // Empty: all.

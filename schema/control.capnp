@@ -30,6 +30,7 @@ struct ControlRequest {
     sync @13 :Sync;            # Forward a stored run for as long as this connection is open or until
                                # endSync; replies `query` with that run once the sinks are at work.
     endSync @14 :Text;         # Directory of the run: this connection wants no more.  Replies `ok`.
+    burst @15 :Burst;          # Sample the machine more often for a while.  Replies `ok`.
   }
 }
 
@@ -116,6 +117,13 @@ struct Sync {
   project @1 :Text;
   root @2 :Text;               # Absolute path of the folder that holds the runs.
   sinks @3 :List(Text);        # URLs, at least one.
+}
+
+struct Burst {
+  # The limits are in daemon/monitor/places.h.
+  runId @0 :Text;
+  intervalMs @1 :UInt32;       # Milliseconds between two samples.
+  timeMs @2 :UInt32;           # Milliseconds from now on.
 }
 
 struct ControlReply {

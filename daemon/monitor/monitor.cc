@@ -19,13 +19,6 @@ std::vector<RunProcess> attached_to(const Stream& stream) {
   return attached;
 }
 
-// 0: the run wants no samples.
-int64_t interval_of(const Stream& stream) {
-  const int32_t asked = stream.board.monitor_ms();
-  if (asked < 0) return 0;
-  return asked == 0 ? kMonitorIntervalMs : asked;
-}
-
 }  // namespace
 
 Monitor::Monitor(MonitorPlaces places, const Clock& clock, Store store)
@@ -60,6 +53,25 @@ void Monitor::remove(const Stream& stream) {
   const std::lock_guard lock(mutex_);
   runs_.erase(&stream);
   changed_.notify_all();
+}
+
+void Monitor::burst(const Stream& stream, int64_t interval_ms, int64_t time_ms) {
+  const std::lock_guard lock(mutex_);
+  const auto found = runs_.find(&stream);
+  if (found == runs_.end()) return;
+  Watched& watched = *found->second;
+  watched.burst_interval_ms = interval_ms;
+  watched.burst_end_ms = clock_.monotonic_ms() + time_ms;
+  watched.next_ms = 0;
+  changed_.notify_all();
+}
+
+// 0: the run wants no samples.
+int64_t Monitor::interval_of(const Watched& watched, int64_t now_ms) {
+  if (now_ms < watched.burst_end_ms) return watched.burst_interval_ms;
+  const int32_t asked = watched.stream->board.monitor_ms();
+  if (asked < 0) return 0;
+  return asked == 0 ? kMonitorIntervalMs : asked;
 }
 
 void Monitor::flush(const Stream* stream) {
@@ -109,27 +121,27 @@ void Monitor::sample_until_idle(Sampler& sampler, std::unique_lock<std::mutex>& 
 }
 
 void Monitor::sample_due(Sampler& sampler, int64_t now_ms, std::unique_lock<std::mutex>& lock) {
-  std::vector<std::shared_ptr<Watched>> due;
+  std::vector<std::pair<std::shared_ptr<Watched>, int64_t>> due;  // and their intervals
   for (const auto& [stream, watched] : runs_) {
     if (watched->next_ms > now_ms) continue;
     // In step with all others of its interval, so that the machine is read once for them.
-    const int64_t interval = interval_of(*stream);
+    const int64_t interval = interval_of(*watched, now_ms);
     const int64_t step = interval == 0 ? kMonitorIntervalMs : interval;
     watched->next_ms = (now_ms / step + 1) * step;
-    if (interval != 0) due.push_back(watched);
+    if (interval != 0) due.emplace_back(watched, interval);
   }
   if (due.empty()) return;
   lock.unlock();
   const MachineMoment moment = sampler.look(now_ms * 1'000'000);
-  for (const auto& watched : due) sample_one(*watched, moment, now_ms);
+  for (const auto& [watched, interval] : due) sample_one(*watched, moment, now_ms, interval);
   due.clear();  // a stream's last holder may be here, and it goes without our mutex
   lock.lock();
 }
 
-void Monitor::sample_one(Watched& watched, const MachineMoment& moment, int64_t now_ms) {
-  const int64_t interval = interval_of(*watched.stream);
+void Monitor::sample_one(Watched& watched, const MachineMoment& moment, int64_t now_ms,
+                         int64_t interval_ms) {
   // Rates over less than half an interval say little.
-  if (watched.last_ms != 0 && now_ms - watched.last_ms < interval / 2) return;
+  if (watched.last_ms != 0 && now_ms - watched.last_ms < interval_ms / 2) return;
   const std::vector<RunProcess> attached = attached_to(*watched.stream);
   if (attached.empty()) {
     watched.sampler.reset();
@@ -141,7 +153,7 @@ void Monitor::sample_one(Watched& watched, const MachineMoment& moment, int64_t 
   }
   watched.last_ms = now_ms;
   RunSample sample = watched.sampler->take(moment, attached);
-  if (!sample.empty()) collect(watched, std::move(sample), interval);
+  if (!sample.empty()) collect(watched, std::move(sample), interval_ms);
 }
 
 void Monitor::collect(Watched& watched, RunSample sample, int64_t interval_ms) {

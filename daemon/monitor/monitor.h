@@ -5,13 +5,14 @@
 //   monitor.add(stream);     // the first one starts the thread
 //   monitor.remove(stream);  // the last one ends it
 //
-// A run is sampled while a process is attached to it, in the interval that its settings ask for.
+// A run is sampled while a process is attached to it, in the interval that its settings ask for;
+// during a burst more often, also when the settings ask for nothing.
 // Samples are collected and given to `store` together: ten seconds of them, when their names
 // change, and whenever somebody flushes.  The thread touches no store: what it gives out goes the
 // way of all rows, over the drain thread (Intake::add_stats).
 //
-// add(), remove(), flush() from the control thread; they take a mutex for microseconds.  `store` is
-// called on the control thread and on the monitor's.
+// add(), remove(), burst(), flush() from the control thread; they take a mutex for microseconds.
+// `store` is called on the control thread and on the monitor's.
 
 #include "daemon/clock.h"
 #include "daemon/monitor/places.h"
@@ -42,6 +43,9 @@ class Monitor {
 
   void add(std::shared_ptr<Stream> stream);
   void remove(const Stream& stream);
+  // Samples a run each `interval_ms` for `time_ms` from now on; replaces an earlier burst.  Nothing
+  // for a run that was not added.
+  void burst(const Stream& stream, int64_t interval_ms, int64_t time_ms);
   // Gives out what was sampled and not given out; without a stream: of all.
   void flush(const Stream* stream = nullptr);
 
@@ -49,8 +53,11 @@ class Monitor {
   // A run that is open.
   struct Watched {
     std::shared_ptr<Stream> stream;
-    int64_t next_ms = 0;   // guarded by mutex_
-    store::Stats pending;  // guarded by mutex_
+    // Guarded by mutex_.
+    int64_t next_ms = 0;
+    int64_t burst_interval_ms = 0;
+    int64_t burst_end_ms = 0;  // until then that interval
+    store::Stats pending;
     // The monitor's thread only.
     std::unique_ptr<RunSampler> sampler;
     int64_t last_ms = 0;
@@ -60,7 +67,9 @@ class Monitor {
   void run();
   void sample_until_idle(Sampler& sampler, std::unique_lock<std::mutex>& lock);
   void sample_due(Sampler& sampler, int64_t now_ms, std::unique_lock<std::mutex>& lock);
-  void sample_one(Watched& watched, const MachineMoment& moment, int64_t now_ms);
+  static int64_t interval_of(const Watched& watched, int64_t now_ms);
+  void sample_one(Watched& watched, const MachineMoment& moment, int64_t now_ms,
+                  int64_t interval_ms);
   void collect(Watched& watched, RunSample sample, int64_t interval_ms);
   void give_out(Watched& watched);
   int64_t next_ms() const;

@@ -17,6 +17,11 @@ struct MonitorPlaces {
 
 // Time between two samples of a run that asks for nothing else.
 inline constexpr int64_t kMonitorIntervalMs = 1000;
+// Shortest interval of a burst: 50 samples a second.  A look at a machine with 64 ranks takes some
+// milliseconds, and GPUs have no news more often.
+inline constexpr int64_t kBurstIntervalMinMs = 20;
+// Longest burst: somebody who forgets it costs a core a few percent for so long.
+inline constexpr int64_t kBurstTimeMaxMs = 600'000;
 // What changes slowly or costs more is looked at this often: which processes there are, GPUs that
 // come and go, PCIe.
 inline constexpr int64_t kMonitorSlowMs = 10'000;

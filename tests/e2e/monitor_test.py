@@ -1,7 +1,9 @@
 """The system monitor, from a machine's files to what people see."""
 
 import os
+import shutil
 import signal
+import time
 import unittest
 
 import wandb_file
@@ -55,8 +57,35 @@ class MonitorTest(SandboxTest):
         self.assertGreaterEqual(len(samples), 1)
         self.assertEqual(samples[-1][1], last["values"])
         self.assertEqual(samples[-1][0], int(last["time"]))
-        times = [time for time, _ in samples]
+        times = [at for at, _ in samples]
         self.assertEqual(times, sorted(times))
+
+    def times(self) -> list[float]:
+        """When the run was sampled, seconds."""
+        folder = self.sandbox.scratch / "offline-run-x"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.sandbox.ringlog("export", RUN, "--format", "wandb", "-o", folder)
+        return [at for at, _ in wandb_file.read_run(folder).stats]
+
+    def test_a_burst_on_request(self) -> None:
+        """Many samples for a while, also of a run that wants none; then as before."""
+        program = self.start({"RINGLOG_MONITOR": "off"})
+        for wrong in (["--hz", "51"], ["--hz", "0"], ["--seconds", "601"]):
+            self.sandbox.ringlog("burst", RUN, *wrong, code=2)
+        begin = time.time()
+        said = self.sandbox.ringlog("burst", RUN, "--hz", "50", "--seconds", "3").stdout.decode()
+        self.assertEqual(said, f"sampling run {RUN} each 20 ms for 3 s\n")
+
+        def is_over() -> bool:
+            system = self.sandbox.json("show", RUN)["system"]
+            return system is not None and time.time() - system["time"] > 2
+
+        until(is_over, "the burst is over")
+        self.stop(program)
+        times = self.times()
+        self.assertGreater(len(times), 10)
+        self.assertLess(times[-1] - begin, 5)
+        self.assert_says(self.sandbox.ringlog("burst", "nobody", code=1).stderr, "nobody")
 
     def test_off_is_off(self) -> None:
         program = self.start({"RINGLOG_MONITOR": "off"})
