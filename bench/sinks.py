@@ -3,8 +3,9 @@ that is away costs the service.
 
 A run of four doubles a row is logged through the C interface while its only sink is away, and then
 sent: to a ClickHouse that comes up, and by `ringlog sync` to a ClickHouse and an InfluxDB that have
-nothing yet.  Their own clients then write the same points from a file.  The servers are those of
-the tests (tests/support/engines.py); one that is not there has no figures.
+nothing yet, and to a server that records W&B's protocol.  Their own clients then write the same
+points from a file.  The servers are those of the tests (tests/support); one that is not there has
+no figures.
 """
 
 import ctypes
@@ -111,6 +112,8 @@ class Bench:
         import engines  # pylint: disable=import-outside-toplevel
         import sandbox  # pylint: disable=import-outside-toplevel
         self.engines, self.sandbox = engines, sandbox.Sandbox()
+        self.sandbox.environment["WANDB_API_KEY"] = 40 * "0"
+        self.ecosystem = build.parent / "ecosystem"  # of scripts/test-ecosystem
         # The library in this process would take what only the tests know for misspelt settings.
         for name in [name for name in os.environ if name.startswith("RINGLOG_")]:
             del os.environ[name]
@@ -204,6 +207,27 @@ class Bench:
         self.keep("influx.curl_points_per_s", rows / (time.monotonic() - begin))
         server.kill()
 
+    def wandb(self) -> None:
+        """Sink and W&B's own uploader, to a server of the tests that records what it is told."""
+        import wandb_server  # pylint: disable=import-outside-toplevel
+        with wandb_server.Server() as server:
+            took = self.sync("none", f"wandb+http://127.0.0.1:{server.port}/bench/sinks")
+            rows = len(server.runs["none"].lines["wandb-history.jsonl"])
+            self.keep("wandb.rows_per_s", rows / took)
+        client = shutil.which("wandb", path=f"{os.environ['PATH']}:{self.ecosystem}/bin")
+        if not client:
+            return
+        folder = self.sandbox.scratch / "wandb"
+        self.sandbox.ringlog("export", "none", "--format", "wandb", "-o", folder)
+        with wandb_server.Server() as server:
+            environment = self.sandbox.environment | {
+                "WANDB_BASE_URL": server.url, "HOME": str(self.sandbox.scratch),
+                "WANDB_ERROR_REPORTING": "false"}
+            begin = time.monotonic()
+            subprocess.run([client, "sync", "--yes", next(folder.glob("offline-run-*"))],
+                           check=True, env=environment, capture_output=True)
+            self.keep("wandb.client_rows_per_s", rows / (time.monotonic() - begin))
+
     def lines_for_curl(self, port: int, rows: int) -> Path:
         """Files of lines as the sink writes them, and what tells curl to send them in turn."""
         requests = []
@@ -231,10 +255,10 @@ class Bench:
         """All figures."""
         try:
             self.log("none", "", self.rows)
-            # A sink for W&B adds wandb.rows_per_s here, beside what W&B's own uploader takes.
             for program, part in (("clickhouse-server", self.clickhouse), ("influxd", self.influx)):
                 if self.engines.find_program(program):
                     self.try_part(part)
+            self.try_part(self.wandb)
         finally:
             self.sandbox.close()
         return self.figures

@@ -71,6 +71,8 @@ SINKS = [
     ("clickhouse.client_rows_per_s", "  the same points by clickhouse-client", None),
     ("influx.points_per_s", "`ringlog sync` to InfluxDB, rows of 4 doubles per second", None),
     ("influx.curl_points_per_s", "  the same lines by curl", None),
+    ("wandb.rows_per_s", "`ringlog sync` to a W&B server, rows of 4 doubles per second", None),
+    ("wandb.client_rows_per_s", "  the same run by `wandb sync`", None),
     ("sinks.none_cpu_percent", "service, 10,000 rows a second, no sink, CPU %", None),
     ("sinks.down_cpu_percent", "  its sink is down", None),
     ("sinks.none_rss_mb", "its own memory after a burst, no sink, MiB", None),
