@@ -20,8 +20,8 @@ namespace {
 constexpr std::chrono::milliseconds kAgreeWait{5'000};
 
 // The service, to ask it about a run; `id` becomes the run's.
-Result<std::unique_ptr<ControlClient>> find(const Context& context, const std::string& name,
-                                            std::string& id) {
+Result<std::unique_ptr<client::ControlClient>> find(const Context& context, const std::string& name,
+                                                    std::string& id) {
   auto place = store::resolve_run(context.root, name);
   if (!place) return place.take_error();
   id = place->run_id;

@@ -1,6 +1,8 @@
 #include "cli/execution.h"
 
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -31,6 +33,19 @@ void pass_on(int fd, std::string_view bytes) {
       return;
     }
   }
+}
+
+// Does what SIGTSTP does to a program that leaves it alone, such as ours: in a process group of
+// which nobody outside could let it go on the kernel discards the signal, and we must not stop
+// alone.
+void stop_unless_orphaned() {
+  sigset_t stop;
+  sigset_t before;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTSTP);
+  ::raise(SIGTSTP);  // blocked, so it waits until here:
+  ::pthread_sigmask(SIG_UNBLOCK, &stop, &before);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace
@@ -113,7 +128,7 @@ void Execution::take_signal(const signalfd_siginfo& info) {
   }
   // What the terminal sends (Ctrl-C) goes to its whole group, so the program has it already.
   if (!is_of_kernel) ::kill(child_.pid(), signal);
-  if (signal == SIGTSTP) ::raise(SIGSTOP);
+  if (signal == SIGTSTP) stop_unless_orphaned();
 }
 
 void Execution::take_signals() {

@@ -57,7 +57,7 @@ struct AgreedStep {
   uint32_t late = 0;    // of these, that were past it
 };
 // Has the machine sampled each `interval` for `time` for this run.  As ask_agree().
-Status ask_burst(ControlClient& service, const std::string& run_id,
+Status ask_burst(client::ControlClient& service, const std::string& run_id,
                  std::chrono::milliseconds interval, std::chrono::milliseconds time,
                  std::chrono::milliseconds timeout);
 // Gives all ranks of the run one step at which they stop, or checkpoint.

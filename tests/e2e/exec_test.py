@@ -121,12 +121,25 @@ class ExecTest(SandboxTest):
     def test_a_signal_that_stops_stops_both(self) -> None:
         """SIGTSTP to exec stops the program too, SIGCONT lets both go on."""
         script = "echo ready; read line; echo went on"
-        program = self.sandbox.start(RINGLOG, "exec", "--", "sh", "-c", script)
+        # A group of its own, with us outside to let it go on, as a shell makes for a job.
+        program = self.sandbox.start(RINGLOG, "exec", "--", "sh", "-c", script,
+                                     before_exec=lambda: os.setpgid(0, 0))
         program.expect("ready")
         child = child_of(program.pid)
         program.process.send_signal(signal.SIGTSTP)
         until(lambda: state_of(program.pid) == "T" and state_of(child) == "T", "both are stopped")
         program.process.send_signal(signal.SIGCONT)
+        program.go()
+        program.expect("went on")
+        self.assertEqual(program.process.wait(), 0)
+
+    def test_where_nobody_could_let_it_go_on_nothing_stops(self) -> None:
+        """In a session of its own the kernel discards SIGTSTP, for the program as for exec."""
+        script = "echo ready; read line; echo went on"
+        program = self.sandbox.start(RINGLOG, "exec", "--", "sh", "-c", script,
+                                     before_exec=os.setsid)
+        program.expect("ready")
+        program.process.send_signal(signal.SIGTSTP)
         program.go()
         program.expect("went on")
         self.assertEqual(program.process.wait(), 0)
