@@ -85,7 +85,8 @@ class MonitorTest(SandboxTest):
         times = self.times()
         self.assertGreater(len(times), 10)
         self.assertLess(times[-1] - begin, 5)
-        self.assert_says(self.sandbox.ringlog("burst", "nobody", code=1).stderr, "nobody")
+        done = self.sandbox.ringlog("burst", "nobody", code=1)
+        self.assert_says(done.stderr.decode(), "nobody")
 
     def test_off_is_off(self) -> None:
         program = self.start({"RINGLOG_MONITOR": "off"})
