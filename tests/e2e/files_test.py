@@ -14,6 +14,11 @@ from script import Script
 class FilesTest(SandboxTest):
     """What a program asks to be kept, and what is there in the end."""
 
+    def setUp(self) -> None:
+        super().setUp()
+        # Or the diff of the work tree that the test runs in would be among the files.
+        self.sandbox.environment["RINGLOG_SURROUNDINGS"] = "off"
+
     def file(self, name: str, text: str) -> Path:
         """A file of the program."""
         path = self.sandbox.scratch / "work" / name
