@@ -44,7 +44,7 @@ std::optional<double> cell(const TableColumn& column, size_t row) {
 // The first step of each attempt of each rank: where it takes over from older ones.
 using FirstSteps = std::map<std::pair<int32_t, int32_t>, uint64_t>;
 
-FirstSteps first_steps(const Table& table) {
+FirstSteps first_steps(const ringlog::Table& table) {
   FirstSteps first;
   for (size_t row = 0; row < table.size(); ++row) {
     const auto [at, is_new] =
@@ -54,7 +54,7 @@ FirstSteps first_steps(const Table& table) {
   return first;
 }
 
-bool was_done_again(const FirstSteps& first, const Table& table, size_t row) {
+bool was_done_again(const FirstSteps& first, const ringlog::Table& table, size_t row) {
   auto newer = first.upper_bound({table.rank[row], table.attempt[row]});
   for (; newer != first.end() && newer->first.first == table.rank[row]; ++newer) {
     if (table.step[row] >= newer->second) return true;
@@ -63,7 +63,7 @@ bool was_done_again(const FirstSteps& first, const Table& table, size_t row) {
 }
 
 // Rows of each rank in the order of time: the two metrics may come from different threads.
-std::map<int32_t, std::vector<Sample>> samples_of(const Table& table, const TableColumn& x,
+std::map<int32_t, std::vector<Sample>> samples_of(const ringlog::Table& table, const TableColumn& x,
                                                   const TableColumn& y) {
   const FirstSteps first = first_steps(table);
   std::map<int32_t, std::vector<Sample>> ranks;

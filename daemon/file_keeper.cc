@@ -118,7 +118,7 @@ void FileKeeper::forget(const std::string& run_dir) {
   });
 }
 
-void FileKeeper::when_idle(std::function<void()> done) {
+void FileKeeper::when_idle(const std::function<void()>& done) {
   const bool has_thread = [this] {
     const std::lock_guard lock(mutex_);
     return thread_.joinable();

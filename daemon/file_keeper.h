@@ -62,7 +62,7 @@ class FileKeeper {
   // answers the same.
   void end(const std::shared_ptr<Stream>& stream, uint32_t producer, WhenKept done);
   // Calls `done` when everything that was asked for before has been done.
-  void when_idle(std::function<void()> done);
+  void when_idle(const std::function<void()>& done);
 
   // Files of this producer are not in their final state.
   bool has(const std::string& run_dir, uint32_t producer) const;

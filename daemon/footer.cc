@@ -49,11 +49,12 @@ void add_set_values(store::RunReader& reader, const store::MetricRules& rules,
   auto summary = reader.summary();
   const store::Tree::Object* const values = summary ? summary->object() : nullptr;
   if (values == nullptr) return;
-  for (const auto& [name, value] : *values) {
+  for (const auto& entry : *values) {
+    const std::string& name = entry.first;
     const bool is_there = std::any_of(lines.begin(), lines.end(),
                                       [&](const FooterLine& line) { return line.name == name; });
-    if (is_there || value.object() != nullptr || is_hidden(rules, name)) continue;
-    lines.push_back({name, store::to_json(value), {}});
+    if (is_there || entry.second.object() != nullptr || is_hidden(rules, name)) continue;
+    lines.push_back({name, store::to_json(entry.second), {}});
   }
 }
 

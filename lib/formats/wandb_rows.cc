@@ -38,7 +38,7 @@ std::vector<WandbItem> history_items(const MergedRow& row, std::span<const Merge
                                      int64_t started_ns) {
   std::vector<WandbItem> items;
   for (const auto& [column, json] : row.cells) {
-    WandbItem& item = items.emplace_back(columns[column].keys, json);
+    WandbItem& item = items.emplace_back(WandbItem{columns[column].keys, json});
     item.keys.front() = metric_key(columns[column].label, item.keys.front());
   }
   items.push_back({{"_timestamp"}, seconds_json(row.time_ns)});
@@ -64,7 +64,7 @@ std::vector<WandbItem> stats_items(std::span<const std::string> names,
   std::vector<WandbItem> items;
   for (size_t i = 0; i < names.size(); ++i) {
     if (!std::isfinite(values[i])) continue;
-    WandbItem& item = items.emplace_back(std::vector{clean_utf8(names[i])}, "");
+    WandbItem& item = items.emplace_back(WandbItem{{clean_utf8(names[i])}, ""});
     store::append_json(item.json, store::Tree(values[i]));
   }
   return items;

@@ -109,7 +109,7 @@ void add_rank(const store::MetricRule* rule, std::vector<std::string> keys,
               const store::Aggregate& numbers, bool is_integer, bool is_bool,
               std::vector<WandbItem>& out) {
   const auto add = [&](const std::string& name) {
-    WandbItem& item = out.emplace_back(keys, "");
+    WandbItem& item = out.emplace_back(WandbItem{keys, ""});
     const double value = value_of(numbers, name);
     if (is_bool && name != "mean") {
       item.json = value != 0 ? "true" : "false";
@@ -138,6 +138,7 @@ std::vector<WandbItem> summary_items_of(const store::SummaryFacts& facts, bool h
     add_leaves(value, keys, leaves);
   }
   std::vector<WandbItem> out;
+  out.reserve(leaves.size());
   for (auto& [keys, json] : leaves) out.push_back({keys, std::move(json)});
   if (!has_ranks) return out;
   for (const auto& [path, metric] : facts.numbers) {
