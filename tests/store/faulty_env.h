@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 
 namespace ringlog::store {
@@ -26,6 +27,9 @@ class FaultyEnv : public leveldb::EnvWrapper {
   int64_t refused() const { return refused_; }
   uint64_t written() const { return written_; }
 
+  // Nothing happens on the disk while it is held.
+  std::unique_lock<std::shared_mutex> pause() { return std::unique_lock(disk_); }
+
   // Sizes up to which each file is on the disk for sure.
   std::map<std::string, uint64_t> synced_sizes() {
     const std::lock_guard lock(mutex_);
@@ -33,6 +37,7 @@ class FaultyEnv : public leveldb::EnvWrapper {
   }
 
   leveldb::Status NewWritableFile(const std::string& name, leveldb::WritableFile** file) override {
+    const std::shared_lock use(disk_);
     if (room_ <= 0) {
       ++refused_;
       return full(name);
@@ -46,6 +51,7 @@ class FaultyEnv : public leveldb::EnvWrapper {
     return status;
   }
   leveldb::Status RemoveFile(const std::string& name) override {
+    const std::shared_lock use(disk_);
     {
       const std::lock_guard lock(mutex_);
       synced_.erase(name);
@@ -53,6 +59,7 @@ class FaultyEnv : public leveldb::EnvWrapper {
     return target()->RemoveFile(name);
   }
   leveldb::Status RenameFile(const std::string& from, const std::string& to) override {
+    const std::shared_lock use(disk_);
     {
       const std::lock_guard lock(mutex_);
       synced_[to] = synced_[from];
@@ -71,7 +78,12 @@ class FaultyEnv : public leveldb::EnvWrapper {
     File(FaultyEnv& env, std::string name, leveldb::WritableFile* file)
         : env_(env), name_(std::move(name)), file_(file) {}
 
+    ~File() override {
+      const std::shared_lock use(env_.disk_);
+      file_.reset();  // writes what it still has
+    }
     leveldb::Status Append(const leveldb::Slice& data) override {
+      const std::shared_lock use(env_.disk_);
       const auto size = static_cast<int64_t>(data.size());
       const int64_t room = env_.room_;
       const int64_t fits = std::min(std::max<int64_t>(room, 0), size);
@@ -86,9 +98,16 @@ class FaultyEnv : public leveldb::EnvWrapper {
       ++env_.refused_;
       return full(name_);
     }
-    leveldb::Status Close() override { return file_->Close(); }
-    leveldb::Status Flush() override { return file_->Flush(); }
+    leveldb::Status Close() override {
+      const std::shared_lock use(env_.disk_);
+      return file_->Close();
+    }
+    leveldb::Status Flush() override {
+      const std::shared_lock use(env_.disk_);
+      return file_->Flush();
+    }
     leveldb::Status Sync() override {
+      const std::shared_lock use(env_.disk_);
       if (env_.fail_syncs_) return leveldb::Status::IOError(name_, "Input/output error");
       leveldb::Status status = file_->Flush();  // tests need no fsync
       const std::lock_guard lock(env_.mutex_);
@@ -99,10 +118,12 @@ class FaultyEnv : public leveldb::EnvWrapper {
    private:
     FaultyEnv& env_;
     const std::string name_;
-    const std::unique_ptr<leveldb::WritableFile> file_;
+    std::unique_ptr<leveldb::WritableFile> file_;
     uint64_t size_ = 0;
   };
 
+  // Held by each change of a file, and alone by pause(); before mutex_.
+  std::shared_mutex disk_;
   std::atomic<int64_t> room_{INT64_MAX};
   std::atomic<int64_t> refused_{0};
   std::atomic<uint64_t> written_{0};
