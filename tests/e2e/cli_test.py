@@ -309,6 +309,7 @@ class LiveTest(SandboxTest):
         self.sandbox.environment["RINGLOG_IDLE_EXIT_S"] = "1"
         rank = self.sandbox.rank(0, rows=10, end="hang")
         rank.expect("logging")
+        until(lambda: self.sandbox.ledger.committed(0) == 10, "its rows")
         self.assertTrue(self.sandbox.services())
         rank.kill()
         until(lambda: not self.sandbox.services(), "the service's own end")
