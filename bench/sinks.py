@@ -52,18 +52,18 @@ class Usage:
 class Logger:
     """A run of this process."""
 
-    def __init__(self, library: ctypes.CDLL, environment: dict[str, str]) -> None:
+    def __init__(self, calls: ctypes.CDLL, environment: dict[str, str]) -> None:
         os.environ.update(environment)
-        self.library = library
-        self.run = library.ringlog_init(None)
+        self.calls = calls
+        self.run = calls.ringlog_init(None)
         keys = (ctypes.c_char_p * len(METRICS))(*(name.encode() for name in METRICS))
-        self.row = library.ringlog_row_new(self.run, keys, len(METRICS))
+        self.row = calls.ringlog_row_new(self.run, keys, len(METRICS))
         self.values = (ctypes.c_double * len(METRICS))()
         self.step = 0
 
     def log(self, rows: int) -> None:
         """So many rows, as fast as it goes."""
-        log, row, values = self.library.ringlog_row_log, self.row, self.values
+        log, row, values = self.calls.ringlog_row_log, self.row, self.values
         for step in range(self.step, self.step + rows):
             values[0] = 1.0 / (1 + step)
             values[1] = step * 0.125
@@ -80,13 +80,13 @@ class Logger:
 
     def flush(self) -> None:
         """Until everything is stored."""
-        self.library.ringlog_flush(self.run, 600_000)
+        self.calls.ringlog_flush(self.run, 600_000)
 
     def finish(self) -> None:
         """Ends the run."""
-        self.library.ringlog_row_free(self.row)
-        self.library.ringlog_finish(self.run, 0, None)
-        self.library.ringlog_free(self.run)
+        self.calls.ringlog_row_free(self.row)
+        self.calls.ringlog_finish(self.run, 0, None)
+        self.calls.ringlog_free(self.run)
 
 
 def load_library(build: Path) -> ctypes.CDLL:
@@ -117,7 +117,7 @@ class Bench:
         # The library in this process would take what only the tests know for misspelt settings.
         for name in [name for name in os.environ if name.startswith("RINGLOG_")]:
             del os.environ[name]
-        self.library = load_library(build)
+        self.calls = load_library(build)
         self.rows, self.backlog, self.pace_s = rows, backlog, pace_s
         self.figures: dict[str, float] = {}
 
@@ -127,7 +127,7 @@ class Bench:
 
     def log(self, name: str, sink: str, rows: int) -> None:
         """A run that is logged at a steady pace and then in a burst; what the service takes."""
-        logger = Logger(self.library, self.sandbox.environment | {
+        logger = Logger(self.calls, self.sandbox.environment | {
             "RINGLOG_RUN_ID": name, "RINGLOG_SINKS": sink, "RINGLOG_MONITOR": "off",
             "RINGLOG_FULL_RING_WAIT_MS": "600000"})
         usage = Usage(self.sandbox.service())
