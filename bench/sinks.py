@@ -225,7 +225,8 @@ class Bench:
                 "WANDB_ERROR_REPORTING": "false"}
             begin = time.monotonic()
             subprocess.run([client, "sync", "--yes", next(folder.glob("offline-run-*"))],
-                           check=True, env=environment, capture_output=True)
+                           check=True, env=environment, capture_output=True,
+                           cwd=self.sandbox.scratch)  # its logs go to ./wandb
             self.keep("wandb.client_rows_per_s", rows / (time.monotonic() - begin))
 
     def lines_for_curl(self, port: int, rows: int) -> Path:
