@@ -1,11 +1,12 @@
 #include "daemon/control_loop.h"
 
+#include "daemon/log.h"
+
 #include "shm/posix.h"
 
 #include <kj/async-io.h>
 #include <kj/async-unix.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -26,7 +27,7 @@ kj::AsyncIoContext make_io() {
 
 class TaskErrors final : public kj::TaskSet::ErrorHandler {
   void taskFailed(kj::Exception&& exception) override {
-    spdlog::error("control: {}", exception.getDescription().cStr());
+    log().error("control: {}", exception.getDescription().cStr());
   }
 };
 
@@ -40,7 +41,7 @@ class KjWatch final : public Loop::Watch {
         promise_(observer_.whenBecomesReadable()
                      .then([&loop, ready = std::move(ready)] { loop.post(ready); })
                      .eagerlyEvaluate([](kj::Exception&& exception) {
-                       spdlog::error("watch: {}", exception.getDescription().cStr());
+                       log().error("watch: {}", exception.getDescription().cStr());
                      })) {}
 
  private:
@@ -109,7 +110,7 @@ std::unique_ptr<Loop::Watch> ControlLoop::when_readable(int fd, std::function<vo
   try {
     return std::make_unique<KjWatch>(impl_->io.unixEventPort, fd, *this, std::move(ready));
   } catch (const kj::Exception& exception) {
-    spdlog::error("watch: {}", exception.getDescription().cStr());
+    log().error("watch: {}", exception.getDescription().cStr());
     return nullptr;
   }
 }

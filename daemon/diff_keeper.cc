@@ -1,9 +1,10 @@
 #include "daemon/diff_keeper.h"
 
+#include "daemon/log.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -60,7 +61,7 @@ void DiffKeeper::keep(const std::string& work_tree, const std::string& run_dir) 
   queue_.post([this, work_tree, run_dir] {
     if (is_stopping_.load(std::memory_order_relaxed)) return;
     if (Status s = write_diff(work_tree, run_dir); !s) {
-      spdlog::info("no diff of {} for {}: {}", work_tree, run_dir, s.error().message);
+      log().info("no diff of {} for {}: {}", work_tree, run_dir, s.error().message);
     }
   });
   const std::lock_guard lock(mutex_);

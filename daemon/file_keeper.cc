@@ -1,13 +1,13 @@
 #include "daemon/file_keeper.h"
 
 #include <pthread.h>
-#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <limits>
 
 #include "daemon/limits.h"
+#include "daemon/log.h"
 
 namespace ringlog::service {
 
@@ -195,7 +195,7 @@ void FileKeeper::fail(const Owner& owner, File& file, const Error& why) {
   if (is_said) return;
   const std::string text =
       "run " + owner.stream->info.run_id + ": the file " + file.facts.name + " is not kept: ";
-  spdlog::warn("{}{}", text, why.message);
+  log().warn("{}{}", text, why.message);
   if (owner.port) owner.port->tell(text + why.message);
 }
 

@@ -2,10 +2,9 @@
 
 #include "daemon/failpoint.h"
 #include "daemon/limits.h"
+#include "daemon/log.h"
 #include "daemon/reply.h"
 #include "shm/sigbus.h"
-
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <limits>
@@ -227,7 +226,7 @@ bool Intake::handle_views(const std::shared_ptr<Port>& port, uint32_t ring, uint
     }
     if (!handled && !was_refusal_logged_) {
       was_refusal_logged_ = true;
-      spdlog::warn(
+      log().warn(
           "run {}: producer {} ring {}: a record was refused, later ones are only counted: {}",
           info_.run_id, port->producer, ring, handled.error().message);
     }
@@ -246,8 +245,8 @@ void Intake::poison(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t p
   port->is_wake_stale = true;
   start_batch();
   port->segment->service().poisoned_rings.fetch_or(1U << ring, std::memory_order_relaxed);
-  spdlog::error("run {}: producer {} (pid {}) ring {} is not read any more: {}", info_.run_id,
-                port->producer, port->state.pid, ring, why.message);
+  log().error("run {}: producer {} (pid {}) ring {} is not read any more: {}", info_.run_id,
+              port->producer, port->state.pid, ring, why.message);
   port->tell("run " + info_.run_id +
              ": a ring of this process is not read any more, its rows are " +
              "lost: " + why.message);

@@ -1,12 +1,11 @@
 #include "daemon/live_summary.h"
 
 #include "daemon/limits.h"
+#include "daemon/log.h"
 #include "record/message.h"
 #include "record/path.h"
 #include "store/row_json.h"
 #include "store/tree_read.h"
-
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -224,7 +223,7 @@ void LiveSummary::publish_now(int64_t now_ms, int64_t time_ns) {
   }
   if (published) published = page_->publish(json(), time_ns);
   if (!published && !std::exchange(has_failed_, true)) {
-    spdlog::warn("the live summary: {}", published.error().message);
+    log().warn("the live summary: {}", published.error().message);
   }
   // A wide summary is written less often, so that it takes little of this thread.
   const int64_t took_ms = (shm::monotonic_ns() - begin_ns) / 1'000'000;

@@ -1,15 +1,13 @@
 // ringlogd: the service, as a program: arguments, daemonising, readiness, log.
 
 #include "daemon/limits.h"
+#include "daemon/log.h"
 #include "daemon/runtime_dir.h"
 #include "daemon/service.h"
 #include "shm/posix.h"
 
 #include <ringlog/version.h>
 #include <signal.h>
-#include <spdlog/sinks/rotating_file_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,7 +16,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace ringlog::service {
 namespace {
@@ -107,21 +104,6 @@ void set_up_process() {
   ::umask(077);
 }
 
-void set_up_log(const std::string& path, bool is_foreground) {
-  std::vector<spdlog::sink_ptr> sinks;
-  try {
-    sinks.push_back(
-        std::make_shared<spdlog::sinks::rotating_file_sink_mt>(path, kLogFileBytes, kLogFileCount));
-  } catch (const spdlog::spdlog_ex&) {
-    // A full disk must not keep the service from saving rows.
-  }
-  if (is_foreground) sinks.push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  auto logger = std::make_shared<spdlog::logger>("ringlogd", sinks.begin(), sinks.end());
-  logger->flush_on(spdlog::level::info);
-  logger->set_error_handler([](const std::string&) {});
-  spdlog::set_default_logger(logger);
-}
-
 int serve(Options& options, const RuntimeDir& place) {
   auto service = Service::start(
       place, {.idle_exit_ms = options.is_started_by_client ? options.idle_exit_s * 1000 : -1});
@@ -157,7 +139,7 @@ int run(int argc, char** argv) {
     tell_ready(options, "already running\n");
     return 0;
   }
-  set_up_log((*place)->path + "/service.log", options.is_foreground);
+  open_log((*place)->path + "/service.log", options.is_foreground);
   return serve(options, **place);
 }
 

@@ -1,10 +1,10 @@
 // StreamMux: the processes attached to runs, from joining to their end.
 
 #include "daemon/limits.h"
+#include "daemon/log.h"
 #include "daemon/process_watch.h"
 #include "daemon/stream_mux.h"
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,7 +30,7 @@ Result<std::shared_ptr<Port>> make_port(const StreamMux::Parts& parts, const Run
   if (spec.ring_bytes != 0) segment.first_ring_bytes = spec.ring_bytes;
   auto created = shm::create_segment(parts.segments, segment);
   if (!created) return created.take_error();
-  if (!created->notice.empty()) spdlog::warn("run {}: {}", info.run_id, created->notice);
+  if (!created->notice.empty()) log().warn("run {}: {}", info.run_id, created->notice);
   auto client_fd = shm::duplicate(created->fd.get());
   if (!client_fd) return client_fd.take_error();
   const std::string path = created->path;
@@ -92,8 +92,8 @@ void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host
   attached->next_step = state->next_step;
   if (!notice.empty()) attached->notice += (attached->notice.empty() ? "" : "; ") + notice;
   board.update((*port)->state, parts_.clock.realtime_ns());
-  spdlog::info("run {}: pid {} joins as rank {} attempt {} worker {}", run.info.run_id, peer.pid,
-               state->rank, state->attempt, state->worker);
+  log().info("run {}: pid {} joins as rank {} attempt {} worker {}", run.info.run_id, peer.pid,
+             state->rank, state->attempt, state->worker);
   reply_when_stored(run, *port, attached, std::make_shared<shm::Fd>(std::move(*pidfd)), reply);
   watch(run, state->producer);
 }
@@ -216,10 +216,10 @@ void StreamMux::on_settled(const std::string& dir, uint32_t producer) {
   const auto member = run.members.find(producer);
   if (member == run.members.end()) return;
   if (const auto state = run.stream->board.producer(producer)) {
-    spdlog::info("run {}: rank {} attempt {} worker {} (pid {}) {}{}{}", run.info.run_id,
-                 state->rank, state->attempt, state->worker, state->pid, state->state,
-                 state->signal != 0 ? ", signal " + std::to_string(state->signal) : "",
-                 state->cause.empty() ? "" : ": " + state->cause);
+    log().info("run {}: rank {} attempt {} worker {} (pid {}) {}{}{}", run.info.run_id, state->rank,
+               state->attempt, state->worker, state->pid, state->state,
+               state->signal != 0 ? ", signal " + std::to_string(state->signal) : "",
+               state->cause.empty() ? "" : ": " + state->cause);
   }
   member->second.is_settled = true;
   end_files(run, producer);
@@ -335,7 +335,7 @@ void StreamMux::adopt(FoundSegment found) {
   with_run(info, [this, box, uuid](Result<Run*> run) {
     adopting_.erase(uuid);
     if (!run) {
-      spdlog::error("segment {} waits for its run: {}", uuid, run.error().message);
+      log().error("segment {} waits for its run: {}", uuid, run.error().message);
       constexpr int64_t kOrphanRetryMs = 5000;
       next_orphan_try_ms_ = parts_.clock.monotonic_ms() + kOrphanRetryMs;
       orphans_.push_back(std::move(*box));
@@ -371,8 +371,8 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
   fail_consumed_requests(*(*port)->segment, (*port)->state.rings);
   (*port)->notes.has_files = parts_.files.has(run.info.dir, state.producer);
   parts_.files.introduce(run.info.dir, *port);
-  spdlog::info("run {}: goes on with segment {} of pid {}", run.info.run_id, (*port)->uuid,
-               state.pid);
+  log().info("run {}: goes on with segment {} of pid {}", run.info.run_id, (*port)->uuid,
+             state.pid);
   add_member(run, *port, state, pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr, {});
   watch(run, state.producer);
   if (is_ended) {

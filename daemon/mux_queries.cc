@@ -3,8 +3,6 @@
 #include "daemon/limits.h"
 #include "daemon/stream_mux.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 
 namespace ringlog::service {

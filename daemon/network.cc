@@ -1,10 +1,9 @@
 #include "daemon/network.h"
 
+#include "daemon/log.h"
 #include "daemon/names.h"
 #include "daemon/port.h"
 #include "daemon/stream.h"
-
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <limits>
@@ -71,7 +70,7 @@ Sender* Network::add_sink(Line& line, const std::string& url) {
   auto sink = make_sink(url, {http_, [&line] { line.next_ms = 0; },
                               [this, id = line.stream->info.run_id] { stop_(id); }});
   if (!sink) {
-    spdlog::error("run {}: {}", line.stream->info.run_id, sink.error().message);
+    log().error("run {}: {}", line.stream->info.run_id, sink.error().message);
     return nullptr;
   }
   line.senders.push_back(

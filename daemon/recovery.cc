@@ -1,12 +1,12 @@
 #include "daemon/recovery.h"
 
 #include "daemon/failpoint.h"
+#include "daemon/log.h"
 #include "daemon/names.h"
 #include "shm/mailbox.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -57,10 +57,10 @@ Result<FoundSegment> read_segment(shm::Fd fd, const std::string& path) {
 }
 
 void move_aside(const std::string& path, const std::string& why) {
-  spdlog::error("segment {} is put aside as .bad: {}", path, why);
+  log().error("segment {} is put aside as .bad: {}", path, why);
   if (path.empty()) return;
   if (::rename(path.c_str(), (path + ".bad").c_str()) != 0) {
-    spdlog::error("{}", shm::errno_error("rename " + path).message);
+    log().error("{}", shm::errno_error("rename " + path).message);
   }
 }
 
@@ -78,7 +78,7 @@ Status find_in(const std::string& directory, std::vector<FoundSegment>& found) {
     auto fd = shm::open_file(path, O_RDWR | O_NOFOLLOW);
     auto segment = fd ? read_segment(std::move(*fd), path) : Result<FoundSegment>(fd.take_error());
     if (!segment && segment.error().code == Code::kVersion) {
-      spdlog::error("segment left for a service that can read it: {}", segment.error().message);
+      log().error("segment left for a service that can read it: {}", segment.error().message);
       continue;
     }
     if (!segment) {
@@ -99,7 +99,7 @@ Result<std::vector<FoundSegment>> find_segments(const shm::SegmentPlaces& places
   const std::string& overflow = places.overflow;
   if (overflow.empty() || ::access(overflow.c_str(), F_OK) != 0) return found;
   if (Status s = shm::private_directory(overflow); !s) {
-    spdlog::warn("no segment is looked for in {}: {}", overflow, s.error().message);
+    log().warn("no segment is looked for in {}: {}", overflow, s.error().message);
     return found;
   }
   if (Status s = find_in(overflow, found); !s) return s.take_error();

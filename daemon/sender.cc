@@ -1,8 +1,7 @@
 #include "daemon/sender.h"
 
 #include "daemon/limits.h"
-
-#include <spdlog/spdlog.h>
+#include "daemon/log.h"
 
 #include <algorithm>
 #include <limits>
@@ -290,7 +289,7 @@ void Sender::split(const SendResult& result) {
   }
   ++next_.left_out;
   left_out_why_ = std::to_string(next_.left_out) + " left out, the last because " + result.message;
-  spdlog::warn("sink {}: {}", name_, left_out_why_);
+  log().warn("sink {}: {}", name_, left_out_why_);
   batch_rows_ = 0;
   is_acknowledged_ = true;
   store_watermark();
@@ -326,7 +325,7 @@ void Sender::refuse(const std::string& message) {
   is_batch_full_ = false;
   sink_->clear();
   reader_.reset();
-  spdlog::error("sink {} gets nothing any more: {}", name_, message);
+  log().error("sink {} gets nothing any more: {}", name_, message);
   publish("refused", message);
 }
 

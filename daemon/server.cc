@@ -1,6 +1,7 @@
 #include "daemon/server.h"
 
 #include "daemon/limits.h"
+#include "daemon/log.h"
 #include "daemon/messages.h"
 #include "daemon/peer.h"
 #include "daemon/server_reply.h"
@@ -12,7 +13,6 @@
 #include <kj/async-io.h>
 #include <kj/async-unix.h>
 #include <ringlog/version.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -33,7 +33,7 @@ using Observer = kj::UnixEventPort::FdObserver;
 
 class ConnectionErrors final : public kj::TaskSet::ErrorHandler {
   void taskFailed(kj::Exception&& exception) override {
-    spdlog::error("connection: {}", exception.getDescription().cStr());
+    log().error("connection: {}", exception.getDescription().cStr());
   }
 };
 
@@ -168,14 +168,14 @@ void Server::Impl::refuse_for_lack_of_fds() {
     const auto words = capnp::messageToFlatArray(out->message);
     const auto bytes = words.asBytes();
     static_cast<void>(::send(fd.get(), bytes.begin(), bytes.size(), MSG_NOSIGNAL));
-    spdlog::error("a connection was refused: no more file descriptors");
+    log().error("a connection was refused: no more file descriptors");
   }
   reserve = shm::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 void Server::Impl::start(shm::Fd fd) {
   if (connection_count >= kConnectionsMax) {
-    spdlog::error("a connection was refused: {} are open", connection_count);
+    log().error("a connection was refused: {} are open", connection_count);
     return;
   }
   auto connection = kj::heap<Connection>();
@@ -191,8 +191,8 @@ void Server::Impl::start(shm::Fd fd) {
                        .catch_([this, &borrowed](kj::Exception&& exception) {
                          if (exception.getType() == kj::Exception::Type::DISCONNECTED) return;
                          if (std::exchange(was_garbage_logged, true)) return;
-                         spdlog::warn("connection of pid {} closed, later ones silently: {}",
-                                      borrowed.peer.pid, exception.getDescription().cStr());
+                         log().warn("connection of pid {} closed, later ones silently: {}",
+                                    borrowed.peer.pid, exception.getDescription().cStr());
                        })
                        .attach(kj::defer([this, &borrowed] {
                          if (borrowed.sync_client) mux.end_syncs(*borrowed.sync_client);
@@ -428,7 +428,7 @@ kj::Promise<OutgoingPtr> Server::Impl::fetch(Connection& connection,
 kj::Promise<OutgoingPtr> Server::Impl::teardown() {
   auto [reply, promise] = reply_with<Done>(loop, [](Outgoing& out, Done&) { out.reply().setOk(); });
   mux.teardown(reply);
-  spdlog::info("teardown was asked for");
+  log().info("teardown was asked for");
   // The answer goes out first: the loop is left a moment later.
   return promise.then([this](OutgoingPtr&& out) {
     constexpr int64_t kAnswerMs = 50;
@@ -465,7 +465,7 @@ void Server::Impl::keep_house() {
   } else if (idle_since_ms == 0) {
     idle_since_ms = now;
   } else if (config.idle_exit_ms >= 0 && now - idle_since_ms >= config.idle_exit_ms) {
-    spdlog::info("nothing to do for {} ms: the service exits", now - idle_since_ms);
+    log().info("nothing to do for {} ms: the service exits", now - idle_since_ms);
     close();
     return loop.exit();
   }

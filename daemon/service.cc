@@ -1,10 +1,10 @@
 #include "daemon/service.h"
 
+#include "daemon/log.h"
 #include "daemon/recovery.h"
 
 #include <pthread.h>
 #include <ringlog/version.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <functional>
@@ -88,9 +88,9 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
 Service::~Service() = default;
 
 Status Service::listen() {
-  spdlog::info("ringlogd {} pid {} epoch {} in {}", RINGLOG_VERSION, ::getpid(),
-               epoch_of(*doorbell_), place_.path);
-  if (!place_.notice.empty()) spdlog::warn("{}", place_.notice);
+  log().info("ringlogd {} pid {} epoch {} in {}", RINGLOG_VERSION, ::getpid(), epoch_of(*doorbell_),
+             place_.path);
+  if (!place_.notice.empty()) log().warn("{}", place_.notice);
   auto found = find_segments(place_.segments);
   if (!found) return found.take_error();
   for (FoundSegment& segment : *found) mux_.adopt(std::move(segment));
@@ -101,7 +101,7 @@ Status Service::listen() {
 
 void Service::stop() {
   loop_.post([this] {
-    spdlog::info("storing what is committed, then ending");
+    log().info("storing what is committed, then ending");
     server_.close();
     mux_.drain_all([this] { loop_.exit(); });
   });
@@ -125,7 +125,7 @@ void Service::run() {
   diffs_.stop();
   network_.stop();
   network_thread.join();
-  spdlog::info("ringlogd pid {} ends", ::getpid());
+  log().info("ringlogd pid {} ends", ::getpid());
 }
 
 }  // namespace ringlog::service

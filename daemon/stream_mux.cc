@@ -1,6 +1,7 @@
 #include "daemon/stream_mux.h"
 
 #include "daemon/limits.h"
+#include "daemon/log.h"
 #include "daemon/names.h"
 #include "daemon/sinks/sink.h"
 #include "shm/live_page.h"
@@ -8,7 +9,6 @@
 
 #include <fcntl.h>
 #include <ringlog/version.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,7 +31,7 @@ std::vector<store::RunFile> read_open_files(const std::string& dir) {
   auto reader = store::RunReader::open(dir);
   auto files = reader ? (*reader)->files() : Result<std::vector<store::RunFile>>(reader.error());
   if (!files) {
-    spdlog::warn("files of {} are not kept on: {}", dir, files.error().message);
+    log().warn("files of {} are not kept on: {}", dir, files.error().message);
     return {};
   }
   std::erase_if(*files, [](const store::RunFile& file) { return file.facts.is_final; });
@@ -43,7 +43,7 @@ store::SummaryFacts read_facts(const std::string& dir) {
   auto reader = store::RunReader::open(dir);
   auto facts = reader ? (*reader)->summary_facts() : Result<store::SummaryFacts>(reader.error());
   if (facts) return std::move(*facts);
-  spdlog::warn("the live summary begins anew: {}", facts.error().message);
+  log().warn("the live summary begins anew: {}", facts.error().message);
   return {};
 }
 
@@ -129,8 +129,7 @@ void StreamMux::sync(const RunSpec& spec, const std::shared_ptr<SyncClient>& cli
     const auto asking = wanted.lock();
     if (!asking) return;  // it went away while the store was opened
     (*run)->sync_clients.insert(asking->id);
-    spdlog::info("run {}: forwarded to {} sinks by request", (*run)->info.run_id,
-                 spec.sinks.size());
+    log().info("run {}: forwarded to {} sinks by request", (*run)->info.run_id, spec.sinks.size());
     const std::string dir = (*run)->info.dir;
     auto is_done = std::make_shared<bool>(false);
     const auto go_on = [this, dir, spec, id = asking->id, is_done, reply] {
@@ -242,13 +241,13 @@ void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>
   const auto waiting = std::exchange(run.waiting, {});
   if (!opened) {
     const Error error = std::move(opened.take_error()).in("run " + run.info.run_id);
-    spdlog::error("{}", error.message);
+    log().error("{}", error.message);
     runs_.erase(dir);
     for (const auto& then : waiting) then(error);
     return;
   }
   for (const std::string& line : (*opened)->store->repaired()) {
-    spdlog::warn("run {}: the store was repaired: {}", run.info.run_id, line);
+    log().warn("run {}: the store was repaired: {}", run.info.run_id, line);
     run.notice = "the store of the run was damaged and has been repaired; `ringlog doctor " +
                  run.info.run_id + "` says what was lost";
   }
@@ -256,7 +255,7 @@ void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>
     const std::string notice = weakness +
                                ", so a file in its store says who writes the run; let "
                                "only one machine do so";
-    spdlog::warn("run {} in {}: {}", run.info.run_id, dir, notice);
+    log().warn("run {} in {}: {}", run.info.run_id, dir, notice);
     run.notice += (run.notice.empty() ? "the run: " : "; ") + notice;
   }
   run.stream = make_stream(run, **opened);
@@ -325,7 +324,7 @@ void StreamMux::quarantine(const std::shared_ptr<Port>& port, uint32_t ring, uin
       auto file = shm::open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
       kept = file ? shm::write_all(file->get(), bytes, path) : Status(file.take_error());
     }
-    if (!kept) spdlog::warn("quarantine: {}", kept.error().message);
+    if (!kept) log().warn("quarantine: {}", kept.error().message);
   });
 }
 

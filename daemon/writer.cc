@@ -3,11 +3,11 @@
 #include "daemon/failpoint.h"
 #include "daemon/footer.h"
 #include "daemon/limits.h"
+#include "daemon/log.h"
 #include "daemon/port.h"
 #include "daemon/reply.h"
 #include "store/reader.h"
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,8 +34,8 @@ void Writer::run() {
   retry_due(true);
   sync_due(true);
   for (const Pending& pending : failing_) {
-    spdlog::error("run {}: the last batch could not be stored; its rows stay in shared memory",
-                  pending.stream->info.run_id);
+    log().error("run {}: the last batch could not be stored; its rows stay in shared memory",
+                pending.stream->info.run_id);
   }
   failing_.clear();
   unsynced_.clear();
@@ -70,7 +70,7 @@ bool Writer::write(Pending& pending) {
     return false;
   }
   if (writes.failures > 0) {
-    spdlog::info("run {}: the store can be written again", stream.info.run_id);
+    log().info("run {}: the store can be written again", stream.info.run_id);
     writes.failures = 0;
     stream.board.set_store_error("");
     for (const Progress& progress : pending.batch->progress) {
@@ -84,8 +84,8 @@ bool Writer::write(Pending& pending) {
 void Writer::fail(Pending& pending, const Error& why) {
   Stream& stream = *pending.stream;
   if (stream.writes.failures++ == 0) {
-    spdlog::error("run {}: the store cannot be written, trying again every second: {}",
-                  stream.info.run_id, why.message);
+    log().error("run {}: the store cannot be written, trying again every second: {}",
+                stream.info.run_id, why.message);
     for (const Progress& progress : pending.batch->progress) {
       progress.port->tell(
           "run " + stream.info.run_id +
@@ -101,8 +101,8 @@ void Writer::fail(Pending& pending, const Error& why) {
 void Writer::strip(Batch& batch, Stream& stream, const Error& why) {
   size_t rows = 0;
   for (const store::RowBlock& block : batch.commit.blocks) rows += block.rows();
-  spdlog::critical("run {}: {} rows and {} records are not storable: {}", stream.info.run_id, rows,
-                   batch.commit.records.size(), why.message);
+  log().critical("run {}: {} rows and {} records are not storable: {}", stream.info.run_id, rows,
+                 batch.commit.records.size(), why.message);
   batch.commit.blocks.clear();
   batch.commit.records.clear();
   batch.files.clear();
@@ -211,8 +211,8 @@ void Writer::answer_flush(const std::shared_ptr<Stream>& stream, const Answer& a
 bool Writer::sync(Stream& stream) {
   if (const Status synced = stream.store->sync(); !synced) {
     if (stream.writes.failures++ == 0) {
-      spdlog::error("run {}: the store cannot be synced: {}", stream.info.run_id,
-                    synced.error().message);
+      log().error("run {}: the store cannot be synced: {}", stream.info.run_id,
+                  synced.error().message);
     }
     stream.writes.unsynced_since_ms = clock_.monotonic_ms();  // again in a second
     return false;

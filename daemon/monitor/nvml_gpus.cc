@@ -1,7 +1,6 @@
 #include "daemon/monitor/nvml_gpus.h"
 
 #include <pthread.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -12,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "daemon/log.h"
 #include "daemon/monitor/nvml_device.h"
 
 namespace ringlog::service {
@@ -85,7 +85,7 @@ void NvmlGpus::State::say(const std::string& what) {
     const std::lock_guard lock(mutex);
     problem = what;
   }
-  if (!what.empty() && said.insert(what).second) spdlog::warn("NVIDIA GPUs: {}", what);
+  if (!what.empty() && said.insert(what).second) log().warn("NVIDIA GPUs: {}", what);
 }
 
 bool NvmlGpus::State::open_session() {
@@ -258,7 +258,7 @@ NvmlGpus::NvmlGpus(const std::string& library) : state_(std::make_shared<State>(
   if (library.empty()) return;
   auto api = NvmlApi::load(library);
   if (!api) {
-    spdlog::info("no NVIDIA GPUs: {}", api.error().message);
+    log().info("no NVIDIA GPUs: {}", api.error().message);
     return;
   }
   state_->api = *api;

@@ -6,9 +6,8 @@
 #include <set>
 #include <utility>
 
-#include <spdlog/spdlog.h>
-
 #include "daemon/limits.h"
+#include "daemon/log.h"
 #include "daemon/names.h"
 #include "daemon/sinks/netrc.h"
 #include "daemon/sinks/wandb_config.h"
@@ -343,7 +342,7 @@ void WandbSink::judge_stream(const HttpAnswer& answer) {
   if (!summary_sending_.empty()) summary_sent_ = std::exchange(summary_sending_, {});
   if (has_stopped_ || !is_stopped(answer.body)) return;
   has_stopped_ = true;
-  spdlog::info("{} asks run {} to stop", server().url.base, place_.run);
+  log().info("{} asks run {} to stop", server().url.base, place_.run);
   parts().stop();
 }
 
@@ -356,7 +355,7 @@ SendResult WandbSink::refusal(const HttpAnswer& answer) {
   if (answer.status == 401 || answer.status == 403) return refused_password(answer);
   if (!finals.contains(answer.status)) return judge_status(answer);
   if (kind == Kind::kAlert) {
-    spdlog::warn("{}; an alert is not passed on", text_of(answer));
+    log().warn("{}; an alert is not passed on", text_of(answer));
     return {};
   }
   if (answer.status == 413 && batch_.rows + batch_.records > 1) {
@@ -385,7 +384,7 @@ SendResult WandbSink::judge(const HttpAnswer& answer) {
               .message = server().url.base + " does not say how much of the run it has"};
     case Kind::kAlert:
       if (!graphql_error(answer.body).empty()) {
-        spdlog::warn("{}; an alert is not passed on", text_of(answer));
+        log().warn("{}; an alert is not passed on", text_of(answer));
       }
       return {};
     case Kind::kStream:

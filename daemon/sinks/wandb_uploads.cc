@@ -5,9 +5,8 @@
 #include <algorithm>
 #include <memory>
 
-#include <spdlog/spdlog.h>
-
 #include "daemon/limits.h"
+#include "daemon/log.h"
 
 namespace ringlog::service {
 
@@ -148,7 +147,7 @@ void WandbUploads::fail(const std::string& why, bool is_final) {
 
 void WandbUploads::give_up(const WandbFile& file, const std::string& why) {
   tries_.erase(file.name);
-  spdlog::warn("{}: file {} is not uploaded: {}", server_.url.base, file.name, why);
+  log().warn("{}: file {} is not uploaded: {}", server_.url.base, file.name, why);
   done_.push_back({file.name, file.stamp, false});
 }
 

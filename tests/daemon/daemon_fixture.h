@@ -11,7 +11,6 @@
 #include "shm/segment.h"
 
 #include <gtest/gtest.h>
-#include <spdlog/spdlog.h>
 
 #include <array>
 #include <cstring>
@@ -27,12 +26,6 @@ namespace ringlog::service {
 
 using test::FailsWith;
 using test::IsOk;
-
-// A test that passes says nothing.
-inline const bool kIsQuiet = [] {
-  spdlog::set_level(spdlog::level::off);
-  return true;
-}();
 
 class FakeClock final : public Clock {
  public:

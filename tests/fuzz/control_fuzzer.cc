@@ -23,7 +23,6 @@
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 
 #include "daemon/limits.h"
 #include "daemon/service.h"
@@ -187,8 +186,6 @@ bool talk(const Running& running, uint8_t flags, const std::string& bytes) {
 }
 
 void run(Input input) {
-  // First, so that the log is still there when the service ends with the process.
-  [[maybe_unused]] static const bool kIsQuiet = (spdlog::set_level(spdlog::level::off), true);
   static std::unique_ptr<Running> running;
   static int attached = 0;
   if (!running || attached >= kAttachedMax) {

@@ -4,8 +4,6 @@
 // The caller's thread plays the drain and the store thread.  Process 1 may do anything; of process
 // 2 every row is expected.  Checks what holds whatever process 1 does.
 
-#include <spdlog/spdlog.h>
-
 #include <array>
 #include <map>
 #include <memory>
@@ -33,7 +31,6 @@ class DrainedRun {
 
   // Opens both files; process 1 may be refused.
   DrainedRun(SegmentFile& bad, SegmentFile& good) : files_{&bad, &good} {
-    spdlog::set_level(spdlog::level::off);
     for (const uint32_t producer : {kBad, kGood}) states_[producer].producer = producer;
     for (auto& [producer, state] : states_) state.state = "running";
     restart();

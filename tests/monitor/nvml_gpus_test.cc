@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/spdlog.h>
 
 #include <functional>
 #include <optional>
@@ -23,7 +22,6 @@ constexpr double kGibibyte = 1024.0 * 1024 * 1024;
 
 class NvmlGpusTest : public ::testing::Test {
  protected:
-  NvmlGpusTest() { spdlog::set_level(spdlog::level::off); }
   ~NvmlGpusTest() override { release(); }
 
   void set(const std::function<void(test::FakeNvml&)>& change) {
