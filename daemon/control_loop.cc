@@ -19,10 +19,17 @@ namespace {
 
 using Observer = kj::UnixEventPort::FdObserver;
 
-// The signal must be captured before the event port exists.
-kj::AsyncIoContext make_io() {
-  kj::UnixEventPort::captureSignal(SIGTERM);
-  return kj::setupAsyncIo();
+// The signal must be captured before the event port exists, which ignores SIGPIPE for the process.
+kj::AsyncIoContext make_io(Signals signals) {
+  if (signals == Signals::kTake) {
+    kj::UnixEventPort::captureSignal(SIGTERM);
+    return kj::setupAsyncIo();
+  }
+  struct sigaction before {};
+  ::sigaction(SIGPIPE, nullptr, &before);
+  auto io = kj::setupAsyncIo();
+  ::sigaction(SIGPIPE, &before, nullptr);
+  return io;
 }
 
 class TaskErrors final : public kj::TaskSet::ErrorHandler {
@@ -52,8 +59,9 @@ class KjWatch final : public Loop::Watch {
 }  // namespace
 
 struct ControlLoop::Impl {
-  Impl()
-      : io(make_io()),
+  explicit Impl(Signals signals)
+      : takes_signals(signals == Signals::kTake),
+        io(make_io(signals)),
         wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
         wake_observer(io.unixEventPort, wake.get(), Observer::OBSERVE_READ),
         tasks(errors),
@@ -77,6 +85,7 @@ struct ControlLoop::Impl {
     });
   }
 
+  const bool takes_signals;
   kj::AsyncIoContext io;
   shm::Fd wake;
   Observer wake_observer;
@@ -87,7 +96,7 @@ struct ControlLoop::Impl {
   std::vector<std::function<void()>> posted;  // guarded by mutex
 };
 
-ControlLoop::ControlLoop() : impl_(std::make_unique<Impl>()) {}
+ControlLoop::ControlLoop(Signals signals) : impl_(std::make_unique<Impl>(signals)) {}
 ControlLoop::~ControlLoop() = default;
 
 void ControlLoop::post(std::function<void()> task) {
@@ -116,6 +125,7 @@ std::unique_ptr<Loop::Watch> ControlLoop::when_readable(int fd, std::function<vo
 }
 
 void ControlLoop::on_terminate(std::function<void()> task) {
+  if (!impl_->takes_signals) return;
   impl_->tasks.add(impl_->io.unixEventPort.onSignal(SIGTERM).then(
       [task = std::move(task)](siginfo_t&&) { task(); }));
 }

@@ -15,9 +15,12 @@ struct AsyncIoContext;
 
 namespace ringlog::service {
 
+// Whose signals are: of a service with a process of its own, or of the program it is a guest of.
+enum class Signals { kTake, kLeave };
+
 class ControlLoop final : public Loop {
  public:
-  ControlLoop();
+  explicit ControlLoop(Signals signals);
   ~ControlLoop() override;
   ControlLoop(const ControlLoop&) = delete;
   ControlLoop& operator=(const ControlLoop&) = delete;
@@ -25,7 +28,8 @@ class ControlLoop final : public Loop {
   void post(std::function<void()> task) override;
   void after(int64_t delay_ms, std::function<void()> task) override;
   std::unique_ptr<Watch> when_readable(int fd, std::function<void()> ready) override;
-  // Runs `task` at the first SIGTERM.  The constructor blocked the signal for threads made later.
+  // Runs `task` at the first SIGTERM, which the constructor blocked for threads made later. Nothing
+  // where signals are left to the program.
   void on_terminate(std::function<void()> task);
   // Runs the loop until exit().
   void run();

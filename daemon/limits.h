@@ -103,6 +103,9 @@ inline constexpr int64_t kRetireMs = 3000;
 inline constexpr int64_t kStreamLingerMs = 3000;
 // Default of RINGLOG_IDLE_EXIT_S.
 inline constexpr int64_t kIdleExitS = 60;
+// How often it looks for what in-process services of dead programs left: one look at a folder that
+// nearly always is not there.
+inline constexpr int64_t kLeftoversLookMs = 10'000;
 // How often the control thread looks for runs to close and for a reason to exit.
 inline constexpr int64_t kHousekeepingMs = 250;
 // A service that finds the lock taken but nobody listening waits this long for the other's exit.

@@ -278,6 +278,32 @@ void StreamMux::on_retired(const std::string& dir, uint32_t producer) {
     parts_.large.forget(member->second.port->uuid);
   }
   run->second->members.erase(member);
+  if (retire_waiter_ && !has_settled()) std::exchange(retire_waiter_, nullptr)();
+}
+
+bool StreamMux::has_settled() const {
+  return std::any_of(runs_.begin(), runs_.end(), [](const auto& run) {
+    const auto& members = run.second->members;
+    return std::any_of(members.begin(), members.end(),
+                       [](const auto& member) { return member.second.is_settled; });
+  });
+}
+
+void StreamMux::leave_process(std::function<void()> done) {
+  auto box = std::make_shared<std::function<void()>>(std::move(done));
+  const auto once = [box] {
+    if (*box) std::exchange(*box, nullptr)();
+  };
+  parts_.loop.after(kShutdownWaitMs, once);
+  barrier(open_dirs(), [this, once] {
+    for (const auto& [dir, run] : runs_) {
+      for (const auto& [producer, member] : run->members) {
+        if (member.is_settled) retire(dir, producer);
+      }
+    }
+    if (!has_settled()) return once();
+    retire_waiter_ = once;
+  });
 }
 
 void StreamMux::finish(const std::string& uuid, int32_t exit_code, Reply<Done> reply) {

@@ -2,6 +2,7 @@
 
 #include "daemon/limits.h"
 #include "daemon/names.h"
+#include "shm/in_process_dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,8 @@
 
 #include <cinttypes>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 namespace ringlog::service {
 
@@ -65,6 +68,35 @@ Status choose_segment_dirs(RuntimeDir& place) {
   return shm::private_directory(place.segments.directory);
 }
 
+// Where services inside programs are, seen from the user's runtime directory and from one of
+// theirs.
+std::string in_process_folder_of(const std::string& path) {
+  const std::string above = path.substr(0, path.rfind('/'));
+  return above == shm::in_process_folder(above.substr(0, above.rfind('/')))
+             ? above
+             : shm::in_process_folder(path);
+}
+
+// The directory with its lock open, not yet held.
+Result<RuntimeDir> open_place(const std::string& path) {
+  RuntimeDir place;
+  place.path = path;
+  auto dir = shm::open_file(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!dir) return dir.take_error();
+  place.dir = std::move(*dir);
+  auto lock = shm::open_at(place.dir.get(), "service.lock", O_RDWR | O_CREAT | O_NOFOLLOW);
+  if (!lock) return lock.take_error();
+  place.lock = std::move(*lock);
+  place.in_process = in_process_folder_of(path);
+  return place;
+}
+
+bool has_files(const std::string& folder) {
+  std::error_code error;
+  const std::filesystem::directory_iterator it(folder, error);
+  return !error && it != std::filesystem::directory_iterator();
+}
+
 }  // namespace
 
 Result<std::optional<RuntimeDir>> claim_runtime_dir(const std::string& path) {
@@ -76,19 +108,28 @@ Result<std::optional<RuntimeDir>> claim_runtime_dir(const std::string& path) {
     if (Status s = shm::make_directories(path.substr(0, slash)); !s) return s.take_error();
   }
   if (Status s = shm::private_directory(path); !s) return s.take_error();
-  RuntimeDir place;
-  place.path = path;
-  auto dir = shm::open_file(path, O_RDONLY | O_DIRECTORY);
-  if (!dir) return dir.take_error();
-  place.dir = std::move(*dir);
-  auto lock = shm::open_at(place.dir.get(), "service.lock", O_RDWR | O_CREAT | O_NOFOLLOW);
-  if (!lock) return lock.take_error();
-  place.lock = std::move(*lock);
-  auto locked = lock_or_find_other(place.lock.get(), place.dir.get(), path + "/service.lock");
+  auto place = open_place(path);
+  if (!place) return place.take_error();
+  auto locked = lock_or_find_other(place->lock.get(), place->dir.get(), path + "/service.lock");
   if (!locked) return locked.take_error();
   if (!*locked) return std::optional<RuntimeDir>();
-  if (Status s = choose_segment_dirs(place); !s) return s.take_error();
-  return std::optional<RuntimeDir>(std::move(place));
+  if (Status s = choose_segment_dirs(*place); !s) return s.take_error();
+  return std::optional<RuntimeDir>(std::move(*place));
+}
+
+std::optional<RuntimeDir> lock_left_dir(const std::string& path) {
+  auto place = open_place(path);
+  if (!place) return std::nullopt;
+  const auto locked = try_lock(place->lock.get(), path);
+  if (!locked || !*locked || !choose_segment_dirs(*place)) return std::nullopt;
+  return std::move(*place);
+}
+
+void remove_runtime_dir(const RuntimeDir& place) {
+  tidy_segment_dirs(place);
+  if (has_files(place.segments.directory) || has_files(place.segments.overflow)) return;
+  std::error_code error;
+  std::filesystem::remove_all(place.path, error);
 }
 
 void tidy_segment_dirs(const RuntimeDir& place) {

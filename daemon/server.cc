@@ -116,8 +116,9 @@ Status Server::Impl::bind() {
   listener = shm::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener) return shm::errno_error("make a socket");
   reserve = shm::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  // Of this thread: a guest's descriptors are not the program's.
   const std::string path =
-      "/proc/self/fd/" + std::to_string(config.runtime_dir_fd) + "/service.sock";
+      "/proc/thread-self/fd/" + std::to_string(config.runtime_dir_fd) + "/service.sock";
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);

@@ -1,5 +1,7 @@
 #include "daemon/service.h"
 
+#include "daemon/leftovers.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/recovery.h"
 
@@ -41,7 +43,9 @@ Result<std::unique_ptr<Service>> Service::start(const RuntimeDir& place,
 Service::Service(const RuntimeDir& place, const ServiceConfig& config,
                  std::unique_ptr<shm::Doorbell> doorbell)
     : place_(place),
+      is_guest_(config.is_guest),
       doorbell_(std::move(doorbell)),
+      loop_(config.is_guest ? Signals::kLeave : Signals::kTake),
       network_(clock_),
       files_(clock_,
              [this](const std::shared_ptr<Stream>& stream, uint32_t producer,
@@ -94,16 +98,25 @@ Status Service::listen() {
   auto found = find_segments(place_.segments);
   if (!found) return found.take_error();
   for (FoundSegment& segment : *found) mux_.adopt(std::move(segment));
+  look_for_leftovers();
   if (Status s = server_.listen(); !s) return s;
   loop_.on_terminate([this] { stop(); });
   return Done{};
+}
+
+// What programs left that had a service of their own and were killed.
+void Service::look_for_leftovers() {
+  for (FoundSegment& segment : take_over_leftovers(place_)) mux_.adopt(std::move(segment));
+  loop_.after(kLeftoversLookMs, [this] { look_for_leftovers(); });
 }
 
 void Service::stop() {
   loop_.post([this] {
     log().info("storing what is committed, then ending");
     server_.close();
-    mux_.drain_all([this] { loop_.exit(); });
+    const auto end = [this] { mux_.drain_all([this] { loop_.exit(); }); };
+    if (is_guest_) return mux_.leave_process(end);
+    end();
   });
 }
 

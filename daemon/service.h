@@ -6,7 +6,7 @@
 //   (*service)->run();   // until SIGTERM, a teardown or nothing to do
 //
 // The thread that starts it becomes the control thread and must run and destroy it.  SIGTERM is
-// blocked for all threads made afterwards.
+// blocked for all threads made afterwards, unless it is a guest.
 
 #include "daemon/clock.h"
 #include "daemon/control_loop.h"
@@ -31,6 +31,7 @@ namespace ringlog::service {
 
 struct ServiceConfig {
   int64_t idle_exit_ms = -1;  // exit after this long with nothing to do; negative: never
+  bool is_guest = false;      // in a program's process (guest.h): its signals are left alone
   MonitorPlaces monitor{};    // where the machine is looked at
 };
 
@@ -55,8 +56,10 @@ class Service {
   Service(const RuntimeDir& place, const ServiceConfig& config,
           std::unique_ptr<shm::Doorbell> doorbell);
   Status listen();
+  void look_for_leftovers();
 
   const RuntimeDir& place_;
+  const bool is_guest_;
   const SystemClock clock_;
   const std::unique_ptr<shm::Doorbell> doorbell_;
   ControlLoop loop_;

@@ -106,6 +106,11 @@ class StreamMux {
   // Ends every producer as killed; replies when all is stored and synced.
   void teardown(Reply<Done> reply);
 
+  // Before a service ends with the process it is in: waits until what has ended is stored, and lets
+  // go of the segments of all who finished, this process's among them.  Calls `done` after
+  // kShutdownWaitMs at the latest.
+  void leave_process(std::function<void()> done);
+
   // A segment that an earlier service left behind.
   void adopt(FoundSegment found);
   // Calls `done` when all that is committed now is stored, after kShutdownWaitMs at the latest.
@@ -174,6 +179,7 @@ class StreamMux {
   void retire(const std::string& dir, uint32_t producer);
   void retire_finished(int32_t pid);
   void on_retired(const std::string& dir, uint32_t producer);
+  bool has_settled() const;
   void end_files(const Run& run, uint32_t producer);
   void check_lost(Run& run);
   Status adopt_into(Run& run, FoundSegment& found);
@@ -200,6 +206,7 @@ class StreamMux {
   std::set<std::string> adopting_;                                    // uuids
   std::vector<FoundSegment> orphans_;  // segments whose store cannot be opened now
   int64_t next_orphan_try_ms_ = 0;
+  std::function<void()> retire_waiter_;  // until no settled member is left; leave_process()
 };
 
 }  // namespace ringlog::service

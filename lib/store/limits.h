@@ -19,6 +19,10 @@ inline constexpr int kLockWaitMs = 200;
 inline constexpr int64_t kClaimRenewMs = 5'000;
 inline constexpr int64_t kClaimFreeMs = 30'000;
 
+// LevelDB's thread answers at once unless another user of LevelDB in this process has it compact
+// some megabytes.  Milliseconds.
+inline constexpr int kBackgroundWaitMs = 5'000;
+
 // Rows of one chunk.  4096 cells are 32 KiB, what one Blosc block and one core's first cache hold.
 inline constexpr size_t kChunkRowsMax = 4096;
 // A commit that brings this many rows of one key set writes them as chunks of their own at once;

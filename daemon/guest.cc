@@ -1,0 +1,153 @@
+#include "daemon/guest.h"
+
+#include "daemon/log.h"
+#include "daemon/runtime_dir.h"
+#include "daemon/service.h"
+#include "daemon/task_queue.h"
+#include "shm/posix.h"
+#include "store/background.h"
+
+#include <fcntl.h>
+#include <kj/exception.h>
+#include <linux/close_range.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <thread>
+
+namespace ringlog::service {
+
+namespace {
+
+// A descriptor table with the three standard ones, which lead nowhere.
+Status leave_descriptors() {
+  if (::close_range(0, ~0U, CLOSE_RANGE_UNSHARE) != 0) {
+    return shm::errno_error("close_range (a service in a process needs Linux 5.9)");
+  }
+  for (int fd = 0; fd <= STDERR_FILENO; ++fd) {
+    if (::open("/dev/null", O_RDWR) != fd) return shm::errno_error("open /dev/null");
+  }
+  return Done{};
+}
+
+// The thread that every guest of this process runs on.  It is there for good, because LevelDB's own
+// thread is, and shares its descriptors.
+class Host {
+ public:
+  Host() {
+    // The program's handlers run on its own threads.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    std::thread thread([this] { work(); });
+    ::pthread_setname_np(thread.native_handle(), "ringlog");
+    thread.detach();
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+  void post(TaskQueue::Task task) { tasks_.post(std::move(task)); }
+  // On the host thread.
+  const Status& is_ready() const { return ready_; }
+
+ private:
+  void work() {
+    ready_ = leave_descriptors();
+    if (ready_) ready_ = store::own_background_thread();
+    for (;;) {
+      tasks_.wait(0, std::numeric_limits<int64_t>::max());
+      tasks_.run();
+    }
+  }
+
+  TaskQueue tasks_;
+  Status ready_{Done{}};
+};
+
+Host& host() {
+  static auto* const kHost = new Host;
+  return *kHost;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Guest>> Guest::start(const std::string& runtime_dir) {
+  std::unique_ptr<Guest> guest(new Guest(runtime_dir));
+  host().post([&guest = *guest] { guest.run(); });
+  std::unique_lock lock(guest->mutex_);
+  guest->changed_.wait(lock, [&] { return guest->started_ != nullptr; });
+  if (*guest->started_) return guest;
+  guest->changed_.wait(lock, [&] { return guest->is_done_; });
+  Error why = guest->started_->take_error();
+  lock.unlock();
+  return why;
+}
+
+Guest::~Guest() { stop(); }
+
+void Guest::stop() {
+  std::unique_lock lock(mutex_);
+  is_stop_asked_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return is_done_; });
+}
+
+void Guest::tell(Status started) {
+  const std::lock_guard lock(mutex_);
+  started_ = std::make_unique<Status>(std::move(started));
+  changed_.notify_all();
+}
+
+void Guest::run() {
+  try {
+    if (Status s = serve(); !s) tell(std::move(s));
+  } catch (const kj::Exception& e) {
+    tell(Error{Code::kIo, e.getDescription().cStr()});
+  } catch (const std::exception& e) {
+    tell(Error{Code::kIo, e.what()});
+  }
+  const std::lock_guard lock(mutex_);
+  is_done_ = true;
+  changed_.notify_all();
+}
+
+Status Guest::serve() {
+  if (!host().is_ready()) return Error{host().is_ready().error()};
+  auto place = claim_runtime_dir(runtime_dir_);
+  if (!place) return place.take_error();
+  if (!*place) return Error{Code::kIo, "another service lives in " + runtime_dir_};
+  open_log(runtime_dir_ + "/service.log", false);
+  // NVIDIA's library has descriptors of its own, which may be those of the program's table.
+  MonitorPlaces machine;
+  machine.nvml.clear();
+  auto service = Service::start(**place, {.is_guest = true, .monitor = machine});
+  if (!service) return service.take_error();
+  tell(Done{});
+  run_until_stopped(**service);
+  service->reset();
+  close_log();
+  remove_runtime_dir(**place);
+  return Done{};
+}
+
+// The service is told on a thread that has its descriptors: who calls stop() has not.
+void Guest::run_until_stopped(Service& service) {
+  std::thread stopper([&] {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return is_stop_asked_; });
+    service.stop();
+  });
+  service.run();
+  {
+    const std::lock_guard lock(mutex_);
+    is_stop_asked_ = true;
+    changed_.notify_all();
+  }
+  stopper.join();
+}
+
+}  // namespace ringlog::service
