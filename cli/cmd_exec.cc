@@ -15,7 +15,9 @@
 #include "cli/execution.h"
 #include "cli/format.h"
 #include "client/run_core.h"
+#include "client/runtime_dir.h"
 #include "client/settings_layers.h"
+#include "shm/in_process_dir.h"
 
 namespace ringlog::cli {
 
@@ -76,6 +78,11 @@ ChildSpec child_spec(const ExecOptions& options, const client::ResolvedSettings&
                     {"RINGLOG_RUN_ID", run.id()},
                     {"RINGLOG_PROJECT", settings.project},
                     {"RINGLOG_DIR", settings.dir}};
+  if (settings.in_process) {
+    // The service inside us is the program's, too.
+    spec.variables["RINGLOG_RUNTIME_DIR"] = shm::in_process_dir(client::runtime_dir());
+    spec.variables["RINGLOG_IN_PROCESS"] = "false";
+  }
   return spec;
 }
 

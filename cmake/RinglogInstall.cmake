@@ -5,6 +5,7 @@ set(ringlog_cmake_dir "${CMAKE_INSTALL_LIBDIR}/cmake/ringlog")
 install(TARGETS ringlog ringlog_reader EXPORT ringlog-targets
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(TARGETS ringlog_in_process LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 foreach(program ringlogd ringlog_cli)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")

@@ -29,17 +29,9 @@ bool is_program(const fs::path& path) {
   return fs::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0;
 }
 
-// Directory of the file this code was loaded from: the shared library, or the executable.
-fs::path own_directory() {
-  Dl_info info{};
-  if (::dladdr(reinterpret_cast<const void*>(&find_service_program), &info) == 0) return {};
-  std::error_code error;
-  return fs::canonical(info.dli_fname, error).parent_path();
-}
-
 std::vector<fs::path> candidates() {
   std::vector<fs::path> places;
-  if (const fs::path own = own_directory(); !own.empty()) {
+  if (const fs::path own(own_directory()); !own.empty()) {
     places.push_back(own / "ringlogd");
     places.push_back(own.parent_path() / "bin" / "ringlogd");
     // Debian's multiarch: lib/<triplet>/libringlog.so.
@@ -158,6 +150,13 @@ Status launch_and_wait(const std::string& runtime_dir, int64_t deadline_ns) {
 }
 
 }  // namespace
+
+std::string own_directory() {
+  Dl_info info{};
+  if (::dladdr(reinterpret_cast<const void*>(&find_service_program), &info) == 0) return {};
+  std::error_code error;
+  return fs::canonical(info.dli_fname, error).parent_path().string();
+}
 
 Result<std::string> find_service_program() {
   if (const char* program = std::getenv("RINGLOG_SERVICE"); program != nullptr && *program != 0) {

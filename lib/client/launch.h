@@ -26,6 +26,10 @@ Result<std::unique_ptr<ControlClient>> connect_or_launch(const std::string& runt
 // that must not block; the service itself sees to it that there is only one.
 Status launch_in_background(const std::string& runtime_dir);
 
+// Folder of the file that this code was loaded from: the shared library, or the executable.  Empty:
+// it cannot be told.
+std::string own_directory();
+
 // The program: $RINGLOG_SERVICE, else `ringlogd` beside this library (…/bin), beside the running
 // executable, in the install prefix, on the PATH.
 //   kNotFound  names every place that was tried

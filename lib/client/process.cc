@@ -1,5 +1,6 @@
 #include "client/process.h"
 
+#include "client/in_process.h"
 #include "client/run_core.h"
 
 #include <pthread.h>
@@ -33,19 +34,29 @@ std::vector<std::shared_ptr<detail::RunCore>> live_runs(Process& p) {
   return live;
 }
 
-void on_exit_handler(int status, void*) {
+std::vector<std::shared_ptr<detail::RunCore>> all_runs() {
   Process& p = process();
-  std::vector<std::shared_ptr<detail::RunCore>> runs;
-  {
-    const std::lock_guard lock(p.mutex);
-    runs = live_runs(p);
+  const std::lock_guard lock(p.mutex);
+  return live_runs(p);
+}
+
+void on_exit_handler(int status, void*) {
+  for (const auto& run : all_runs()) run->on_process_exit(status);
+}
+
+void on_exit_with_service(int status, void*) {
+  if (!InProcess::is_here()) return;
+  for (const auto& run : all_runs()) {
+    run->on_process_exit(status);
+    run->finish_with_service(status);
   }
-  for (const auto& run : runs) run->on_process_exit(status);
+  InProcess::stop();
 }
 
 void prepare_fork() {
   Process& p = process();
   p.mutex.lock();
+  InProcess::before_fork();
   p.locked_for_fork = live_runs(p);
   for (const auto& run : p.locked_for_fork) run->before_fork();
 }
@@ -53,6 +64,7 @@ void prepare_fork() {
 void after_fork(bool is_child) {
   Process& p = process();
   for (const auto& run : p.locked_for_fork) run->after_fork(is_child);
+  InProcess::after_fork(is_child);
   // The last reference may go here; a run is destroyed without the lock its members might want.
   const auto runs = std::move(p.locked_for_fork);
   p.locked_for_fork.clear();
@@ -72,6 +84,11 @@ void watch_process_events(const std::shared_ptr<detail::RunCore>& run) {
   const std::lock_guard lock(p.mutex);
   std::erase_if(p.runs, [](const auto& weak) { return weak.expired(); });
   p.runs.push_back(run);
+}
+
+void watch_exit_with_service() {
+  static std::once_flag once;
+  std::call_once(once, [] { ::on_exit(on_exit_with_service, nullptr); });
 }
 
 void watch_exit_again() { ::on_exit(on_exit_handler, nullptr); }

@@ -20,4 +20,8 @@ void watch_process_events(const std::shared_ptr<detail::RunCore>& run);
 // registered when the run is first used comes in time.  Called once a run.
 void watch_exit_again();
 
+// For a process that has a service inside: at its exit runs are finished and the service is stopped
+// while what the service uses still exists.  Called when it was started; any number of times.
+void watch_exit_with_service();
+
 }  // namespace ringlog::client

@@ -34,6 +34,8 @@ std::string plain(std::string text) {
   return text;
 }
 
+// Of a run that nobody finishes: what a person waits for at the end of a program.
+constexpr std::chrono::seconds kFinishWait{30};
 // A forked child attaches in the middle of somebody's work, so it waits less.
 constexpr milliseconds kChildAttachTimeout{2'000};
 
@@ -48,6 +50,13 @@ Result<std::shared_ptr<RunCore>> RunCore::open(client::ResolvedSettings settings
   if (settings.mode == "disabled") return std::make_shared<RunCore>(Error{});
   auto core = std::make_shared<RunCore>(Error{});
   core->spec_ = {std::move(settings), client::runtime_dir(), worker, 0};
+  if (core->spec_.settings.in_process) {
+    auto service = client::InProcess::share();
+    if (!service) return service.take_error();
+    core->spec_.runtime_dir = (*service)->runtime_dir();
+    core->in_process_ = std::move(*service);
+    client::watch_exit_with_service();
+  }
   const client::ResolvedSettings& s = core->spec_.settings;
   if (s.full_ring == FullRing::kWait) core->row_wait_ = milliseconds(s.full_ring_wait_ms);
   auto session = Session::open(core->spec_, kInitTimeout);
@@ -113,7 +122,7 @@ std::shared_ptr<RunCore> RunCore::open_always(const client::SettingFields& argum
 Run RunCore::make_run(std::shared_ptr<RunCore> core) { return Run(std::move(core)); }
 
 RunCore::~RunCore() {
-  if (session_id() != 0) finish(std::uncaught_exceptions() > 0 ? 1 : 0, std::chrono::seconds(30));
+  if (session_id() != 0) finish(std::uncaught_exceptions() > 0 ? 1 : 0, kFinishWait);
 }
 
 // Requires mutex_.
@@ -370,6 +379,10 @@ void RunCore::on_process_exit(int status) noexcept {
   exit_status_.store(status, std::memory_order_relaxed);
   const auto open = session();
   if (open) open->record_exit(status);
+}
+
+void RunCore::finish_with_service(int status) noexcept {
+  if (in_process_ && session_id() != 0) finish(status, kFinishWait);
 }
 
 std::optional<int> RunCore::exit_status() const noexcept {

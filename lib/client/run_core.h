@@ -5,6 +5,7 @@
 // child finds itself without a session and opens one of its own on the first log().
 
 #include "client/alert_limits.h"
+#include "client/in_process.h"
 #include "client/session.h"
 #include "record/encode.h"
 #include "record/limits.h"
@@ -82,6 +83,9 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
 
   // Process-wide events; see process.h.
   void on_process_exit(int status) noexcept;
+  // The end of the process takes the service with it, so the run is finished now.  Nothing where
+  // the service is another process.
+  void finish_with_service(int status) noexcept;
   // What the process ends with, once it does so in order; nothing before.
   std::optional<int> exit_status() const noexcept;
   void before_fork() noexcept;
@@ -134,6 +138,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   FinishReport collect_report(client::Session& session, int64_t deadline_ns) noexcept;
 
   // Constant after open().
+  std::shared_ptr<client::InProcess> in_process_;  // the service is in this process; first of all
   client::SessionSpec spec_;
   std::string id_;
   std::string name_;

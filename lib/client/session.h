@@ -54,7 +54,7 @@ struct ThreadRing {
 // What a session is made from.
 struct SessionSpec {
   ResolvedSettings settings;
-  std::string runtime_dir;
+  std::string runtime_dir;       // where the service is found
   uint32_t worker = 0;           // 0: the rank itself; a number: a tool of this run
   uint32_t parent_producer = 0;  // the producer this process was forked from; 0: none
 };

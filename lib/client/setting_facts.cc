@@ -51,6 +51,7 @@ std::string value_of(const ResolvedSettings& s, std::string_view name) {
   }
   if (name == "console") return name_of(std::array{"auto", "off", "quiet"}, s.console);
   if (name == "strict") return s.strict ? "true" : "false";
+  if (name == "in_process") return s.in_process ? "true" : "false";
   if (name == "sinks") return without_credentials(joined(s.sinks));
   if (name == "monitor") return monitor_text(s.monitor_ms);
   return name_of(std::array{"on", "no-diff", "off"}, s.surroundings);

@@ -47,7 +47,8 @@ constexpr std::string_view kFields[] = {"project",
                                         "strict",
                                         "sinks",
                                         "monitor",
-                                        "surroundings"};
+                                        "surroundings",
+                                        "in_process"};
 // Variables that are not fields of Settings but ours.
 constexpr std::string_view kOtherVariables[] = {"RINGLOG_RUNTIME_DIR", "RINGLOG_SERVICE",
                                                 "RINGLOG_IDLE_EXIT_S", "RINGLOG_FAILPOINT",
@@ -118,6 +119,7 @@ SettingFields argument_fields(const Settings& s) {
   text("sinks", lines(s.sinks));
   text("monitor", s.monitor);
   text("surroundings", s.surroundings);
+  if (s.in_process) fields["in_process"] = *s.in_process ? "true" : "false";
   return fields;
 }
 
@@ -256,6 +258,10 @@ Apply choice_field(T ResolvedSettings::*field, std::vector<std::pair<std::string
   };
 }
 
+Apply flag_field(bool ResolvedSettings::*field) {
+  return choice_field<bool>(field, {{"true", true}, {"1", true}, {"false", false}, {"0", false}});
+}
+
 std::optional<std::string> apply_monitor(ResolvedSettings& s, const std::string& v) {
   constexpr double kSecondsMin = 0.1;
   constexpr double kSecondsMax = 3600;
@@ -307,14 +313,14 @@ const std::map<std::string, Apply>& appliers() {
       {"console", choice_field<Console>(&S::console, {{"auto", Console::kAuto},
                                                       {"off", Console::kOff},
                                                       {"quiet", Console::kQuiet}})},
-      {"strict", choice_field<bool>(&S::strict,
-                                    {{"true", true}, {"1", true}, {"false", false}, {"0", false}})},
+      {"strict", flag_field(&S::strict)},
       {"sinks", list_field(&S::sinks)},
       {"monitor", apply_monitor},
       {"surroundings",
        choice_field<Surroundings>(&S::surroundings, {{"on", Surroundings::kOn},
                                                      {"no-diff", Surroundings::kNoDiff},
                                                      {"off", Surroundings::kOff}})},
+      {"in_process", flag_field(&S::in_process)},
   };
   return *kAppliers;
 }

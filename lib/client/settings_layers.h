@@ -45,6 +45,7 @@ struct ResolvedSettings {
   std::vector<std::string> sinks{};
   int32_t monitor_ms = 0;  // between samples of the machine; 0: the service's default, -1: none
   Surroundings surroundings = Surroundings::kOn;
+  bool in_process = false;
   // Which layer set each field: default, a file's path, a variable's name, "argument", a launcher.
   std::map<std::string, std::string> origin{};
   // Things to say once: RINGLOG_ variables that nobody knows.

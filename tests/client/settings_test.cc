@@ -147,7 +147,8 @@ TEST_F(SettingsTest, EveryFieldCanComeFromAVariable) {
   EXPECT_EQ(s.console, Console::kOff);
   EXPECT_TRUE(s.strict);
   EXPECT_THAT(s.sinks, ElementsAre("clickhouse+http://c"));
-  EXPECT_EQ(s.origin.size(), 17u);
+  EXPECT_TRUE(s.in_process);
+  EXPECT_EQ(s.origin.size(), 18u);
   EXPECT_THAT(s.notices, IsEmpty());
 }
 
@@ -169,6 +170,7 @@ TEST_F(SettingsTest, EveryFieldCanComeFromTheProgram) {
   a.durability = Durability::kSynced;
   a.console = "off";
   a.strict = false;
+  a.in_process = true;
   a.sinks = {"s"};
   const ResolvedSettings s = resolved(a);
   EXPECT_EQ(s.rank, 0);
@@ -291,12 +293,13 @@ TEST_F(SettingsTest, ValueOfAnotherTypeInTheFileIsRefused) {
     EXPECT_THAT(resolve(), FailsWith(Code::kInvalidArgument, HasSubstr("a list of strings")))
         << text;
   }
-  write_file("tags = 'one'\nrank = '4'\nstrict = 1\nname = 12\n");
+  write_file("tags = 'one'\nrank = '4'\nstrict = 1\nname = 12\nin_process = true\n");
   const ResolvedSettings s = resolved();
   EXPECT_THAT(s.tags, ElementsAre("one"));
   EXPECT_EQ(s.rank, 4);
   EXPECT_TRUE(s.strict);
   EXPECT_EQ(s.name, "12");
+  EXPECT_TRUE(s.in_process);
 }
 
 TEST_F(SettingsTest, FileIsFoundUnderHomeToo) {

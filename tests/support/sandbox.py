@@ -353,7 +353,8 @@ class Sandbox:
             with contextlib.suppress(OSError):
                 words = (folder / "cmdline").read_bytes().split(b"\0")
                 state = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-                if words[0].endswith(b"ringlogd") and marker in words and state not in "ZX":
+                is_ours = any(word == marker or word.startswith(marker + b"/") for word in words)
+                if words[0].endswith(b"ringlogd") and is_ours and state not in "ZX":
                     pids.append(int(folder.name))
         return pids
 

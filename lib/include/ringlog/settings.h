@@ -50,6 +50,9 @@ struct Settings {
   // What is kept of what surrounds the process (command line, git, container…): on (default) |
   // no-diff: without the diff of the git work tree | off.
   std::string surroundings{};
+  // The service runs on threads of this process instead of a process of its own: for tests and
+  // sandboxes.  Default false.
+  std::optional<bool> in_process{};
 };
 
 }  // namespace ringlog
