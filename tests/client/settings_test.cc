@@ -130,6 +130,7 @@ TEST_F(SettingsTest, EveryFieldCanComeFromAVariable) {
                                                         {"RINGLOG_DURABILITY", "stored"},
                                                         {"RINGLOG_CONSOLE", "off"},
                                                         {"RINGLOG_STRICT", "1"},
+                                                        {"RINGLOG_IN_PROCESS", "1"},
                                                         {"RINGLOG_SINKS", "clickhouse+http://c"}}) {
     env.set(name, value);
   }
@@ -176,7 +177,8 @@ TEST_F(SettingsTest, EveryFieldCanComeFromTheProgram) {
   EXPECT_EQ(s.rank, 0);
   EXPECT_EQ(s.full_ring, FullRing::kCoalesce);
   EXPECT_EQ(s.durability, Durability::kSynced);
-  EXPECT_EQ(s.origin.size(), 17u);
+  EXPECT_TRUE(s.in_process);
+  EXPECT_EQ(s.origin.size(), 18u);
   for (const auto& [field, source] : s.origin) EXPECT_EQ(source, "argument") << field;
 }
 
