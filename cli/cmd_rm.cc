@@ -27,14 +27,9 @@ constexpr std::chrono::milliseconds kQueryWait{2'000};
 constexpr int64_t kCloseWaitNs = 6'000'000'000;
 
 // How many processes may still log to the run.
-uint64_t live_producers(const std::string& run_id) {
-  const auto service = find_service();
-  if (!service) return 0;
-  const auto runs = query_runs(*service, run_id, false, kQueryWait);
-  uint64_t count = 0;
-  if (!runs) return count;
-  for (const LiveRun& run : *runs) count += run.live_count();
-  return count;
+uint64_t live_producers(const std::string& dir) {
+  const auto open = find_open_run(dir, false, kQueryWait);
+  return open ? open->run.live_count() : 0;
 }
 
 // Takes the lock that whoever writes the store holds, so that nobody opens it while it goes.
@@ -77,7 +72,7 @@ int run_rm(Context& context, const RmOptions& options) {
   auto place = store::resolve_run(context.root, options.run);
   if (!place) return fail(place.error());
   const std::string name = "run " + printable(place->run_id);
-  if (const uint64_t live = live_producers(place->run_id); live > 0) {
+  if (const uint64_t live = live_producers(place->dir); live > 0) {
     return fail({Code::kInvalidArgument,
                  fmt::format("{}: {} still attached; end {} first (ringlog stop)", name,
                              live == 1 ? "a process is" : fmt::format("{} processes are", live),

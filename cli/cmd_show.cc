@@ -90,9 +90,10 @@ RunStory read_story(RunReader& run, RunDescription about, const ShowOptions& opt
         "committed since is stored when the next service starts (ringlog service start)");
   }
   if (story.about.state.empty()) story.about.state = "unknown";
-  if (auto service = story.about.is_live ? find_service() : nullptr) {
-    auto live = query_runs(*service, story.about.id, false, kLiveWait);
-    if (live && !live->empty()) story.live_sinks = std::move(live->front().sinks);
+  if (story.about.is_live) {
+    if (auto open = find_open_run(story.about.dir, false, kLiveWait)) {
+      story.live_sinks = std::move(open->run.sinks);
+    }
   }
   return story;
 }

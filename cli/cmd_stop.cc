@@ -19,27 +19,13 @@ namespace {
 
 constexpr std::chrono::milliseconds kAgreeWait{5'000};
 
-// The service, to ask it about a run; `id` becomes the run's.
-Result<std::unique_ptr<client::ControlClient>> find(const Context& context, const std::string& name,
-                                                    std::string& id) {
+Result<reader::OpenRun> find(const Context& context, const std::string& name) {
   auto place = store::resolve_run(context.root, name);
   if (!place) return place.take_error();
-  id = place->run_id;
-  auto service = connect_service();
-  if (!service) {
-    return service.take_error().in("run " + printable(id) +
-                                   ": nobody to ask; the service is not running");
-  }
-  return service;
-}
-
-Result<AgreedStep> agree(const Context& context, const std::string& name, bool is_stop,
-                         std::string& run_id) {
-  auto service = find(context, name, run_id);
-  if (!service) return service.take_error();
-  auto agreed = ask_agree(**service, run_id, is_stop, kAgreeWait);
-  run_id = printable(run_id);
-  return agreed;
+  auto open = find_open_run(place->dir, false, kAgreeWait);
+  if (!open) return open.take_error().in("run " + printable(place->run_id));
+  open->run.run_id = printable(open->run.run_id);
+  return open;
 }
 
 void warn_of_late(const AgreedStep& agreed) {
@@ -52,10 +38,11 @@ void warn_of_late(const AgreedStep& agreed) {
 }  // namespace
 
 int run_stop(Context& context, const StopOptions& options) {
-  std::string run_id;
-  auto agreed = agree(context, options.run, true, run_id);
+  auto open = find(context, options.run);
+  if (!open) return fail(open.take_error().in("stop"));
+  auto agreed = ask_agree(*open->service, open->run.dir, true, kAgreeWait);
   if (!agreed) return fail(agreed.take_error().in("stop"));
-  std::string line = "asked run " + run_id + " to stop";
+  std::string line = "asked run " + open->run.run_id + " to stop";
   if (agreed->asking > 0) line += fmt::format(", its ranks at step {}", agreed->step);
   context.out.write(line + "\n");
   warn_of_late(*agreed);
@@ -63,16 +50,17 @@ int run_stop(Context& context, const StopOptions& options) {
 }
 
 int run_checkpoint(Context& context, const StopOptions& options) {
-  std::string run_id;
-  auto agreed = agree(context, options.run, false, run_id);
+  auto open = find(context, options.run);
+  if (!open) return fail(open.take_error().in("checkpoint"));
+  auto agreed = ask_agree(*open->service, open->run.dir, false, kAgreeWait);
   if (!agreed) return fail(agreed.take_error().in("checkpoint"));
   if (agreed->asking == 0) {
     return fail(Error{Code::kNotFound,
-                      "checkpoint: no rank of run " + run_id +
+                      "checkpoint: no rank of run " + open->run.run_id +
                           " has asked for it so far: the program calls should_checkpoint(step)"});
   }
   context.out.write(
-      fmt::format("asked run {} for a checkpoint at step {}\n", run_id, agreed->step));
+      fmt::format("asked run {} for a checkpoint at step {}\n", open->run.run_id, agreed->step));
   if (agreed->asking < agreed->ranks) {
     say(fmt::format("warning: only {} of {} ranks have asked for it so far", agreed->asking,
                     agreed->ranks));
@@ -82,15 +70,14 @@ int run_checkpoint(Context& context, const StopOptions& options) {
 }
 
 int run_burst(Context& context, const BurstOptions& options) {
-  std::string run_id;
-  auto service = find(context, options.run, run_id);
-  if (!service) return fail(service.take_error().in("burst"));
+  auto open = find(context, options.run);
+  if (!open) return fail(open.take_error().in("burst"));
   const std::chrono::milliseconds interval(std::llround(1000 / options.rate));
   const std::chrono::milliseconds time(std::llround(1000 * options.time_s));
-  if (Status s = ask_burst(**service, run_id, interval, time, kAgreeWait); !s) {
+  if (Status s = ask_burst(*open->service, open->run.dir, interval, time, kAgreeWait); !s) {
     return fail(s.take_error().in("burst"));
   }
-  context.out.write(fmt::format("sampling run {} each {} ms for {:g} s\n", printable(run_id),
+  context.out.write(fmt::format("sampling run {} each {} ms for {:g} s\n", open->run.run_id,
                                 interval.count(), options.time_s));
   return kExitOk;
 }

@@ -61,12 +61,11 @@ Result<ServiceStatus> ask_status(ControlClient& service, std::chrono::millisecon
   return status;
 }
 
-Status ask_burst(ControlClient& service, const std::string& run_id,
-                 std::chrono::milliseconds interval, std::chrono::milliseconds time,
-                 std::chrono::milliseconds timeout) {
+Status ask_burst(ControlClient& service, const std::string& dir, std::chrono::milliseconds interval,
+                 std::chrono::milliseconds time, std::chrono::milliseconds timeout) {
   capnp::MallocMessageBuilder message;
   auto burst = message.initRoot<schema::ControlRequest>().initBurst();
-  burst.setRunId(run_id);
+  burst.setDir(dir);
   burst.setIntervalMs(static_cast<uint32_t>(interval.count()));
   burst.setTimeMs(static_cast<uint32_t>(time.count()));
   auto answer = service.call(message, {}, timeout);
@@ -74,11 +73,11 @@ Status ask_burst(ControlClient& service, const std::string& run_id,
   return Done{};
 }
 
-Result<AgreedStep> ask_agree(ControlClient& service, const std::string& run_id, bool is_stop,
+Result<AgreedStep> ask_agree(ControlClient& service, const std::string& dir, bool is_stop,
                              std::chrono::milliseconds timeout) {
   capnp::MallocMessageBuilder message;
   auto agree = message.initRoot<schema::ControlRequest>().initAgree();
-  agree.setRunId(run_id);
+  agree.setDir(dir);
   agree.setWish(is_stop ? schema::Agree::Wish::STOP : schema::Agree::Wish::CHECKPOINT);
   auto answer = service.call(message, {}, timeout);
   if (!answer) return answer.take_error();
@@ -120,9 +119,7 @@ Result<LiveRun> ask_sync(ControlClient& service, const RunPath& run,
 
 Result<LiveRun> ask_run(ControlClient& service, const std::string& dir,
                         std::chrono::milliseconds timeout) {
-  capnp::MallocMessageBuilder message;
-  message.initRoot<schema::ControlRequest>().initQuery().setDir(dir);
-  return only_run(reader::read_runs(service.call(message, {}, timeout)));
+  return only_run(query_runs(service, dir, false, timeout));
 }
 
 Status end_sync(ControlClient& service, const std::string& dir, std::chrono::milliseconds timeout) {

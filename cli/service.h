@@ -20,6 +20,7 @@ namespace ringlog::cli {
 constexpr std::chrono::milliseconds kStatusWait{2'000};
 
 // What it says of its runs, which the reader asks as well.
+using reader::find_open_run;
 using reader::kBarrierWait;
 using reader::LiveRun;
 using reader::LiveSink;
@@ -57,12 +58,12 @@ struct AgreedStep {
   uint32_t late = 0;    // of these, that were past it
 };
 // Has the machine sampled each `interval` for `time` for this run.  As ask_agree().
-Status ask_burst(client::ControlClient& service, const std::string& run_id,
+Status ask_burst(client::ControlClient& service, const std::string& dir,
                  std::chrono::milliseconds interval, std::chrono::milliseconds time,
                  std::chrono::milliseconds timeout);
 // Gives all ranks of the run one step at which they stop, or checkpoint.
-Result<AgreedStep> ask_agree(client::ControlClient& service, const std::string& run_id,
-                             bool is_stop, std::chrono::milliseconds timeout);
+Result<AgreedStep> ask_agree(client::ControlClient& service, const std::string& dir, bool is_stop,
+                             std::chrono::milliseconds timeout);
 // Has a stored run forwarded to these sinks until end_sync() or the end of the connection.
 // kNotFound: no such run; kInvalidArgument: a URL; kBackpressure: too many runs are open; kIo: the
 // store cannot be opened.

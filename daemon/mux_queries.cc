@@ -71,25 +71,24 @@ struct Countdown {
 
 }  // namespace
 
-void StreamMux::put_blob(const std::string& run_id, store::BlobId id, uint64_t size, shm::Fd fd,
+void StreamMux::put_blob(const RunName& name, store::BlobId id, uint64_t size, shm::Fd fd,
                          const Peer& peer, Reply<Done> reply) {
   if (size > shm::kBlobSizeMax) {
     return reply(Error{Code::kTooLarge, "a record of " + std::to_string(size) + " bytes; " +
                                             std::to_string(shm::kBlobSizeMax) + " are allowed"});
   }
   auto file = std::make_shared<shm::Fd>(std::move(fd));
-  with_known_run(
-      run_id, [this, run_id, id, size, file, pid = peer.pid, reply = std::move(reply)](Run* run) {
-        const auto is_member = [&](const auto& item) {
-          return item.first == id.producer && item.second.pid == pid;
-        };
-        if (run != nullptr && std::any_of(run->members.begin(), run->members.end(), is_member)) {
-          return store_blob(run->stream, id, size, file, reply);
-        }
-        reply(Error{Code::kNotFound, "run " + run_id + " has no producer " +
-                                         std::to_string(id.producer) + " of process " +
-                                         std::to_string(pid)});
-      });
+  with_known_run(name, [this, name, id, size, file, pid = peer.pid,
+                        reply = std::move(reply)](Result<Run*> run) {
+    if (!run) return reply(run.take_error());
+    const auto& members = (*run)->members;
+    const auto member = members.find(id.producer);
+    if (member != members.end() && member->second.pid == pid) {
+      return store_blob((*run)->stream, id, size, file, reply);
+    }
+    reply(Error{Code::kNotFound, name.text() + " has no producer " + std::to_string(id.producer) +
+                                     " of process " + std::to_string(pid)});
+  });
 }
 
 void StreamMux::store_blob(const std::shared_ptr<Stream>& stream, store::BlobId id, uint64_t size,
@@ -127,12 +126,10 @@ Result<std::string> StreamMux::fetch_reply(std::vector<std::string> uuids, uint3
   return Error{Code::kNotFound, "the service has no reply for slot " + std::to_string(slot)};
 }
 
-void StreamMux::request_stop(const std::string& run_id, const Reply<Done>& reply) {
-  with_known_run(run_id, [run_id, reply](Run* run) {
-    if (run == nullptr) {
-      return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
-    }
-    stop_members(*run);
+void StreamMux::request_stop(const RunName& name, const Reply<Done>& reply) {
+  with_known_run(name, [reply](Result<Run*> run) {
+    if (!run) return reply(run.take_error());
+    stop_members(**run);
     reply(Done{});
   });
 }
@@ -156,7 +153,7 @@ Ports StreamMux::rank_ports(const Run& run) {
   return ports;
 }
 
-void StreamMux::burst(const std::string& run_id, int64_t interval_ms, int64_t time_ms,
+void StreamMux::burst(const RunName& name, int64_t interval_ms, int64_t time_ms,
                       const Reply<Done>& reply) {
   if (interval_ms < kBurstIntervalMinMs || time_ms < interval_ms || time_ms > kBurstTimeMaxMs) {
     return reply(Error{Code::kInvalidArgument,
@@ -165,24 +162,20 @@ void StreamMux::burst(const std::string& run_id, int64_t interval_ms, int64_t ti
                            std::to_string(kBurstIntervalMinMs) + " ms, for at most " +
                            std::to_string(kBurstTimeMaxMs / 1000) + " s"});
   }
-  with_known_run(run_id, [this, run_id, interval_ms, time_ms, reply](Run* run) {
-    if (run == nullptr) {
-      return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
-    }
-    parts_.monitor.burst(*run->stream, interval_ms, time_ms);
+  with_known_run(name, [this, interval_ms, time_ms, reply](Result<Run*> run) {
+    if (!run) return reply(run.take_error());
+    parts_.monitor.burst(*(*run)->stream, interval_ms, time_ms);
     reply(Done{});
   });
 }
 
-void StreamMux::agree(const std::string& run_id, Wish wish, const Reply<Agreed>& reply) {
-  with_known_run(run_id, [this, run_id, wish, reply](Run* run) {
-    if (run == nullptr) {
-      return reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
-    }
-    const Ports ports = rank_ports(*run);
+void StreamMux::agree(const RunName& name, Wish wish, const Reply<Agreed>& reply) {
+  with_known_run(name, [this, wish, reply](Result<Run*> run) {
+    if (!run) return reply(run.take_error());
+    const Ports ports = rank_ports(**run);
     // By now: whoever only looks at should_stop() need not wait.
-    if (wish == Wish::kStop) stop_members(*run);
-    parts_.loop.after(kAgreeSampleMs, [this, dir = run->info.dir, wish, reply, ports,
+    if (wish == Wish::kStop) stop_members(**run);
+    parts_.loop.after(kAgreeSampleMs, [this, dir = (*run)->info.dir, wish, reply, ports,
                                        before = told_steps(ports)] {
       const auto found = runs_.find(dir);
       if (found == runs_.end() || found->second->state != State::kOpen) {
@@ -211,22 +204,12 @@ std::vector<std::string> StreamMux::open_dirs() const {
   return dirs;
 }
 
-void StreamMux::query(const std::string& run_id, bool with_barrier,
-                      Reply<std::vector<RunStatus>> reply) {
-  if (run_id.empty()) return query_open(open_dirs(), with_barrier, reply);
-  with_known_run(run_id, [this, run_id, with_barrier, reply = std::move(reply)](Run* run) {
-    if (run != nullptr) return query_open({run->info.dir}, with_barrier, reply);
-    reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+void StreamMux::query(const RunName& name, bool with_barrier, Reply<std::vector<RunStatus>> reply) {
+  if (name.run_id.empty() && name.dir.empty()) return query_open(open_dirs(), with_barrier, reply);
+  with_known_run(name, [this, with_barrier, reply = std::move(reply)](Result<Run*> run) {
+    if (!run) return reply(run.take_error());
+    query_open({(*run)->info.dir}, with_barrier, reply);
   });
-}
-
-void StreamMux::query_dir(const std::string& dir, bool with_barrier,
-                          const Reply<std::vector<RunStatus>>& reply) {
-  const auto found = runs_.find(dir);
-  if (found != runs_.end() && found->second->state == State::kOpen) {
-    return query_open({dir}, with_barrier, reply);
-  }
-  reply(Error{Code::kNotFound, "no run is open in " + dir});
 }
 
 void StreamMux::query_open(const std::vector<std::string>& dirs, bool with_barrier,

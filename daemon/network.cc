@@ -68,7 +68,7 @@ void Network::add_sinks(const std::shared_ptr<Stream>& stream, const std::vector
 Sender* Network::add_sink(Line& line, const std::string& url) {
   // A sink is ready only while its line is there, and lines stay where they are.
   auto sink = make_sink(url, {http_, [&line] { line.next_ms = 0; },
-                              [this, id = line.stream->info.run_id] { stop_(id); }});
+                              [this, dir = line.stream->info.dir] { stop_(dir); }});
   if (!sink) {
     log().error("run {}: {}", line.stream->info.run_id, sink.error().message);
     return nullptr;

@@ -41,7 +41,7 @@ class Network {
   Network& operator=(const Network&) = delete;
 
   // Somebody at a sink's other end asked the run to stop.
-  using Stop = std::function<void(const std::string& run_id)>;
+  using Stop = std::function<void(const std::string& run_dir)>;
 
   // Before run().
   void on_progress(Progress progress) { progress_ = std::move(progress); }

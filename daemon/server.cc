@@ -46,6 +46,12 @@ struct Connection {
   std::shared_ptr<SyncClient> sync_client;  // once it has had runs forwarded
 };
 
+// Of a request that has both.
+template <typename Request>
+RunName name_in(Request request) {
+  return {.run_id = request.getRunId().cStr(), .dir = request.getDir().cStr()};
+}
+
 }  // namespace
 
 struct Server::Impl {
@@ -294,11 +300,7 @@ kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
 
 kj::Promise<OutgoingPtr> Server::Impl::query(schema::Query::Reader request) {
   auto [reply, promise] = reply_with_runs(loop);
-  if (request.getDir().size() > 0) {
-    mux.query_dir(request.getDir().cStr(), request.getBarrier(), reply);
-  } else {
-    mux.query(request.getRunId().cStr(), request.getBarrier(), reply);
-  }
+  mux.query(name_in(request), request.getBarrier(), reply);
   return kj::mv(promise);
 }
 
@@ -322,7 +324,7 @@ kj::Promise<OutgoingPtr> Server::Impl::agree(schema::Agree::Reader request) {
   if (request.getWish() > schema::Agree::Wish::CHECKPOINT) {
     reply(Error{Code::kInvalidArgument, "agree: neither stop nor checkpoint"});
   } else {
-    mux.agree(request.getRunId().cStr(), static_cast<Wish>(request.getWish()), reply);
+    mux.agree(name_in(request), static_cast<Wish>(request.getWish()), reply);
   }
   return kj::mv(promise);
 }
@@ -341,7 +343,7 @@ kj::Promise<OutgoingPtr> Server::Impl::act(Connection& connection,
       if (fds.empty()) {
         reply(Error{Code::kInvalidArgument, "a record without its file descriptor"});
       } else {
-        mux.put_blob(blob.getRunId().cStr(), {blob.getProducer(), blob.getId()}, blob.getSize(),
+        mux.put_blob(name_in(blob), {blob.getProducer(), blob.getId()}, blob.getSize(),
                      std::move(fds.front()), connection.peer, reply);
       }
       break;
@@ -351,11 +353,11 @@ kj::Promise<OutgoingPtr> Server::Impl::act(Connection& connection,
                  request.getFinish().getExitCode(), reply);
       break;
     case schema::ControlRequest::STOP:
-      mux.request_stop(request.getStop().cStr(), reply);
+      mux.request_stop({.run_id = request.getStop().cStr()}, reply);
       break;
     case schema::ControlRequest::BURST: {
       const auto burst = request.getBurst();
-      mux.burst(burst.getRunId().cStr(), burst.getIntervalMs(), burst.getTimeMs(), reply);
+      mux.burst(name_in(burst), burst.getIntervalMs(), burst.getTimeMs(), reply);
       break;
     }
     case schema::ControlRequest::END_SYNC:
@@ -453,7 +455,7 @@ kj::Promise<OutgoingPtr> Server::Impl::status() {
         to.setLog(config.log_path.c_str());
         write_runs(runs, to.initRuns(static_cast<capnp::uint>(runs.size())));
       });
-  mux.query("", false, reply);
+  mux.query({}, false, reply);
   return kj::mv(promise);
 }
 

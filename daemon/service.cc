@@ -84,8 +84,8 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
       for (const auto& answer : then) answer();
     });
   });
-  network_.on_stop([this](const std::string& run_id) {
-    loop_.post([this, run_id] { mux_.request_stop(run_id, [](const Result<Done>&) {}); });
+  network_.on_stop([this](const std::string& dir) {
+    loop_.post([this, dir] { mux_.request_stop({.dir = dir}, [](const Result<Done>&) {}); });
   });
 }
 

@@ -182,28 +182,33 @@ void StreamMux::attach(const RunSpec& spec, Peer peer, Reply<Attached> reply) {
 }
 
 void StreamMux::inform_start(const std::string& run_id, const Reply<Done>& reply) {
-  with_known_run(run_id, [run_id, reply](Run* run) {
-    if (run != nullptr) return reply(Done{});
-    reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
+  // Of several runs of one id any will do: it only says that the first process is ready.
+  const bool is_known = std::any_of(runs_.begin(), runs_.end(), [&](const auto& run) {
+    return run.second->info.run_id == run_id && run.second->state != State::kClosing;
   });
+  if (is_known) return reply(Done{});
+  reply(Error{Code::kNotFound, "run " + run_id + " is not open in the service"});
 }
 
-StreamMux::Run* StreamMux::find_run(const std::string& run_id) {
+Result<StreamMux::Run*> StreamMux::find_run(const RunName& name) {
   Run* found = nullptr;
   for (const auto& [dir, run] : runs_) {
-    if (run->info.run_id == run_id && run->state == State::kOpen) found = run.get();
+    const bool is_it = name.dir.empty() ? run->info.run_id == name.run_id : dir == name.dir;
+    if (!is_it || run->state == State::kClosing) continue;
+    if (found != nullptr) {
+      return Error{Code::kInvalidArgument, name.text() + " can be the one in " + found->info.dir +
+                                               " and the one in " + dir};
+    }
+    found = run.get();
   }
-  return found;
+  if (found != nullptr) return found;
+  return Error{Code::kNotFound, name.text() + " is not open in the service"};
 }
 
-void StreamMux::with_known_run(const std::string& run_id, const std::function<void(Run*)>& then) {
-  if (Run* run = find_run(run_id)) return then(run);
-  for (const auto& [dir, run] : runs_) {
-    if (run->info.run_id != run_id || run->state != State::kOpening) continue;
-    run->waiting.push_back([then](Result<Run*> opened) { then(opened ? *opened : nullptr); });
-    return;
-  }
-  then(nullptr);
+void StreamMux::with_known_run(const RunName& name, const WithRun& then) {
+  auto run = find_run(name);
+  if (!run || (*run)->state == State::kOpen) return then(std::move(run));
+  (*run)->waiting.push_back(then);
 }
 
 void StreamMux::with_run(const RunInfo& info, WithRun then) {

@@ -39,6 +39,15 @@ namespace ringlog::service {
 template <typename T>
 using Reply = std::function<void(Result<T>)>;
 
+// Which run a request is about: its directory, or an id that only one open run has.
+struct RunName {
+  std::string run_id{};
+  std::string dir{};  // absolute; empty: by id
+
+  // For messages.
+  std::string text() const { return dir.empty() ? "run " + run_id : "the run in " + dir; }
+};
+
 // Somebody who has runs forwarded, as long as it exists: a connection.
 struct SyncClient {
   uint64_t id = 0;  // unique in the service
@@ -69,6 +78,7 @@ class StreamMux {
   // The requests of schema/control.capnp.
   //   kInvalidArgument  a field that cannot be used
   //   kNotFound         no such run is open
+  //   kInvalidArgument  an id that several open runs have
   //   kIo, kPermission, kCorrupt, kVersion  the run's store cannot be opened; the disk
   //   kTooLarge         a limit
   void inform_init(RunSpec spec, Peer peer, Reply<Attached> reply);
@@ -78,23 +88,20 @@ class StreamMux {
   // `segment` by name, or a memfd.  Replies the segment's uuid.
   void resume(const std::string& segment, shm::Fd memfd, const Peer& peer,
               const Reply<std::string>& reply);
-  void put_blob(const std::string& run_id, store::BlobId id, uint64_t size, shm::Fd fd,
-                const Peer& peer, Reply<Done> reply);
+  void put_blob(const RunName& name, store::BlobId id, uint64_t size, shm::Fd fd, const Peer& peer,
+                Reply<Done> reply);
   // `uuids` of the connection's segments; those of the peer are looked through too.
   Result<std::string> fetch_reply(std::vector<std::string> uuids, uint32_t slot, uint32_t word,
                                   const Peer& peer);
   void finish(const std::string& uuid, int32_t exit_code, Reply<Done> reply);
-  void request_stop(const std::string& run_id, const Reply<Done>& reply);
+  void request_stop(const RunName& name, const Reply<Done>& reply);
   // Samples the machine for the run each `interval_ms`, for `time_ms`.  kInvalidArgument: beyond
   // the limits of a burst.  kNotFound: the run is not open.
-  void burst(const std::string& run_id, int64_t interval_ms, int64_t time_ms,
-             const Reply<Done>& reply);
+  void burst(const RunName& name, int64_t interval_ms, int64_t time_ms, const Reply<Done>& reply);
   // Gives all ranks one step at which they stop or checkpoint; replies in kAgreeSampleMs.
-  void agree(const std::string& run_id, Wish wish, const Reply<Agreed>& reply);
-  // Empty: all.
-  void query(const std::string& run_id, bool barrier, Reply<std::vector<RunStatus>> reply);
-  // By its directory.
-  void query_dir(const std::string& dir, bool barrier, const Reply<std::vector<RunStatus>>& reply);
+  void agree(const RunName& name, Wish wish, const Reply<Agreed>& reply);
+  // Without a name: all.
+  void query(const RunName& name, bool barrier, Reply<std::vector<RunStatus>> reply);
   // Forwards a stored run, opened if need be, to the sinks of `spec` until end_sync() or
   // end_syncs(), one of which is called before `client` goes.  Replies when what was committed is
   // stored and the sinks are at work.
@@ -153,10 +160,10 @@ class StreamMux {
   void start_opening(Run& run);
   void on_opened(const std::string& dir, Result<std::shared_ptr<Opened>> opened);
   std::shared_ptr<Stream> make_stream(const Run& run, Opened& opened);
-  Run* find_run(const std::string& run_id);
+  Result<Run*> find_run(const RunName& name);
   // Calls `then` with the run once it is open, if a service that has just started is still opening
-  // it; with nullptr when there is no such run.
-  void with_known_run(const std::string& run_id, const std::function<void(Run*)>& then);
+  // it.  kNotFound, kInvalidArgument as above; errors of opening it.
+  void with_known_run(const RunName& name, const WithRun& then);
   void ask_close(Run& run);
   void start_closing(const std::string& dir, bool is_idle);
   void on_closed(const std::string& dir);

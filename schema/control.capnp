@@ -26,6 +26,7 @@ struct ControlRequest {
     status @9 :Void;           # Replies `status`.
     query @10 :Query;          # About one run; replies `query`.
     stop @11 :Text;            # Ask a run to stop: run id.  Sets the stop word in its segments.
+                               # An id alone that several open runs have is refused, everywhere.
     agree @12 :Agree;          # All ranks stop or checkpoint at one step; replies `agreed`.
     sync @13 :Sync;            # Forward a stored run for as long as this connection is open or until
                                # endSync; replies `query` with that run once the sinks are at work.
@@ -81,6 +82,7 @@ struct BlobUpload {
   producer @1 :UInt32;
   id @2 :UInt64;               # Unique within the producer.
   size @3 :UInt64;             # Bytes.
+  dir @4 :Text;                # Absolute path of the run's directory.
 }
 
 struct FetchReply {
@@ -95,6 +97,7 @@ struct Detach {
 struct Agree {
   runId @0 :Text;
   wish @1 :Wish;
+  dir @2 :Text;                # Instead of an id: absolute path of the run's directory.
   enum Wish { stop @0; checkpoint @1; }
 }
 
@@ -124,6 +127,7 @@ struct Burst {
   runId @0 :Text;
   intervalMs @1 :UInt32;       # Milliseconds between two samples.
   timeMs @2 :UInt32;           # Milliseconds from now on.
+  dir @3 :Text;                # Instead of an id: absolute path of the run's directory.
 }
 
 struct ControlReply {

@@ -21,11 +21,17 @@ Result<LiveSummary> LiveSummary::open(const std::string& run_dir) {
   while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
   const std::string run_id = dir.substr(dir.rfind('/') + 1);
   auto impl = std::make_unique<Impl>();
-  impl->path = shm::live_page_path(client::runtime_dir(), run_id, dir);
-  auto page = shm::LivePageReader::open(impl->path);
-  if (!page) return std::move(page.take_error()).in("the live summary of run " + run_id);
-  impl->page = std::move(*page);
-  return LiveSummary(std::move(impl));
+  Error why;
+  for (const std::string& runtime_dir : client::runtime_dirs()) {
+    impl->path = shm::live_page_path(runtime_dir, run_id, dir);
+    auto page = shm::LivePageReader::open(impl->path);
+    if (page) {
+      impl->page = std::move(*page);
+      return LiveSummary(std::move(impl));
+    }
+    if (why.code == Code::kOk) why = page.take_error();
+  }
+  return std::move(why).in("the live summary of run " + run_id);
 }
 
 Result<std::string> LiveSummary::json() {

@@ -7,6 +7,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
+#include <utility>
+
+#include "shm/in_process_dir.h"
 
 namespace ringlog::client {
 
@@ -35,6 +38,14 @@ std::string runtime_dir() {
   if (xdg != nullptr && *xdg == '/' && is_directory(xdg)) return absolute(xdg) + "/ringlog";
   const std::string user = "ringlog-" + std::to_string(::geteuid());
   return (is_directory("/dev/shm") ? "/dev/shm/" : "/tmp/") + user;
+}
+
+std::vector<std::string> runtime_dirs() {
+  std::vector<std::string> dirs = {runtime_dir()};
+  for (std::string& dir : shm::list_in_process_dirs(shm::in_process_folder(dirs.front()))) {
+    dirs.push_back(std::move(dir));
+  }
+  return dirs;
 }
 
 std::string socket_path(const std::string& directory, int dir_fd) {

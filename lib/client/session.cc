@@ -272,6 +272,7 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   blob.setProducer(producer_id());
   blob.setId(next_blob_id_);
   blob.setSize(bytes.size());
+  blob.setDir(run_dir_.c_str());
   const int fd = file->get();
   // Asked again of the next service under the same id: what the last one kept is written over.
   auto answer = call_locked(message, std::span(&fd, 1), timeout);

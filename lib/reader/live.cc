@@ -1,6 +1,8 @@
 #include "reader/live.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "client/runtime_dir.h"
@@ -69,20 +71,52 @@ Result<std::vector<LiveRun>> read_runs(Result<client::ControlAnswer> answer) {
   return runs;
 }
 
-Result<std::vector<LiveRun>> query_runs(ControlClient& service, const std::string& run_id,
+Result<std::vector<LiveRun>> query_runs(ControlClient& service, const std::string& dir,
                                         bool barrier, std::chrono::milliseconds timeout) {
   capnp::MallocMessageBuilder message;
   auto query = message.initRoot<schema::ControlRequest>().initQuery();
-  query.setRunId(run_id);
+  query.setDir(dir);
   query.setBarrier(barrier);
   return read_runs(service.call(message, {}, timeout));
 }
 
-bool ask_to_store(const std::string& run_id) {
-  auto service = ControlClient::connect(client::runtime_dir());
-  if (!service) return false;
-  const auto runs = query_runs(**service, run_id, true, kBarrierWait);
-  return runs && !runs->empty();
+namespace {
+
+// The open run in that directory by the name that the service has for it.
+Result<LiveRun> query_run(ControlClient& service, const std::string& dir, bool barrier,
+                          std::chrono::milliseconds timeout) {
+  auto runs = query_runs(service, dir, barrier, timeout);
+  if (runs && !runs->empty()) return std::move(runs->front());
+  if (!runs && runs.error().code != Code::kNotFound) return runs.take_error();
+  auto all = query_runs(service, "", false, timeout);
+  if (!all) return all.take_error();
+  for (const LiveRun& run : *all) {
+    std::error_code error;
+    if (run.dir == dir || !std::filesystem::equivalent(run.dir, dir, error)) continue;
+    runs = query_runs(service, run.dir, barrier, timeout);
+    if (runs && !runs->empty()) return std::move(runs->front());
+  }
+  return Error{Code::kNotFound, "the run in " + dir + " is not open in the service"};
+}
+
+}  // namespace
+
+Result<OpenRun> find_open_run(const std::string& dir, bool barrier,
+                              std::chrono::milliseconds timeout) {
+  Error why{Code::kServiceGone, "nobody to ask; the service is not running"};
+  for (const std::string& runtime_dir : client::runtime_dirs()) {
+    auto service = ControlClient::connect(runtime_dir);
+    auto run =
+        service ? query_run(**service, dir, barrier, timeout) : Result<LiveRun>(service.error());
+    if (run) return OpenRun{*std::move(service), *std::move(run)};
+    // That one of them does not have it says more than that another one is not there.
+    if (run.error().code != Code::kServiceGone) why = run.take_error();
+  }
+  return why;
+}
+
+bool ask_to_store(const std::string& dir) {
+  return static_cast<bool>(find_open_run(dir, true, kBarrierWait));
 }
 
 }  // namespace ringlog::reader

@@ -63,15 +63,28 @@ LiveRun live_run(schema::RunStatus::Reader from);
 // The runs of an answer to a question about them.  kCorrupt: it answers something else.
 Result<std::vector<LiveRun>> read_runs(Result<client::ControlAnswer> answer);
 
-// The open run of that id, or all with an empty one.  With `barrier` the answer comes after all
-// that is committed now is stored.  kNotFound: the service has no such run open.  kCorrupt: it
+// The open run in that directory, or all with an empty one.  With `barrier` the answer comes after
+// all that is committed now is stored.  kNotFound: the service has no such run open.  kCorrupt: it
 // answered something else.  Others as ControlClient::call().
-Result<std::vector<LiveRun>> query_runs(client::ControlClient& service, const std::string& run_id,
+Result<std::vector<LiveRun>> query_runs(client::ControlClient& service, const std::string& dir,
                                         bool barrier, std::chrono::milliseconds timeout);
 
-// Before a run is looked at: asks this user's service to store what was committed, for at most
-// kBarrierWait.  True: it has the run open.  Failing is no error: the store can be read whatever
-// the service does.
-bool ask_to_store(const std::string& run_id);
+// A run that is open, and in which service: this user's, or one inside a program.
+struct OpenRun {
+  std::unique_ptr<client::ControlClient> service;
+  LiveRun run;  // its `dir` is what that service calls it
+};
+// The run in that directory, whatever it is called (symbolic links); with `barrier` as
+// query_runs().
+//   kServiceGone  there is no service at all
+//   kNotFound     none has it open
+//   otherwise     as ControlClient::connect() and query_runs()
+Result<OpenRun> find_open_run(const std::string& dir, bool barrier,
+                              std::chrono::milliseconds timeout);
+
+// Before a run is looked at: asks its service to store what was committed, for at most
+// kBarrierWait. True: there is one.  Failing is no error: the store can be read whatever the
+// service does.
+bool ask_to_store(const std::string& dir);
 
 }  // namespace ringlog::reader

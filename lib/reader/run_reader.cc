@@ -111,7 +111,7 @@ Result<RunReader> open(const std::string& run, const OpenOptions& options) {
   impl->run_id = place->run_id;
   impl->project = place->project;
   impl->asks_service = options.asks_service;
-  if (options.asks_service) impl->is_live = reader::ask_to_store(place->run_id);
+  if (options.asks_service) impl->is_live = reader::ask_to_store(place->dir);
   auto store = store::RunReader::open(place->dir);
   if (!store) return store.take_error();
   impl->store = *std::move(store);
@@ -119,7 +119,7 @@ Result<RunReader> open(const std::string& run, const OpenOptions& options) {
 }
 
 Status RunReader::refresh() {
-  if (impl_->asks_service) impl_->is_live = reader::ask_to_store(impl_->run_id);
+  if (impl_->asks_service) impl_->is_live = reader::ask_to_store(impl_->store->dir());
   return impl_->store->refresh();
 }
 

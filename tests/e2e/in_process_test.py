@@ -5,7 +5,8 @@ import signal
 import unittest
 from pathlib import Path
 
-from sandbox import BUILD, RUN, SandboxTest, helper, kill_and_wait, until
+from sandbox import BUILD, PROJECT, RUN, SandboxTest, helper, kill_and_wait, until
+from script import Script
 
 INSIDE = {"RINGLOG_IN_PROCESS": "true"}
 ROWS = 1000
@@ -130,6 +131,19 @@ class InProcessTest(SandboxTest):
         self.assertEqual((self.sandbox.services(), self.guests), ([], []))
         self.assertEqual(len(self.sandbox.rows("static")), 1)
         self.assertEqual(self.sandbox.states("static")[0], ("failed", 3, 0))
+
+    def test_it_is_found_from_outside(self) -> None:
+        """The live summary, the rows of this moment and a stop, by who knows only the run."""
+        script = Script(self.sandbox, **INSIDE)
+        script.do("log loss=f:0.5")
+        self.assertEqual(len(self.sandbox.rows()), 1, "stored when somebody looks")
+        other = Script(self.sandbox, init=False)
+        live = f"live {self.sandbox.root / PROJECT / RUN}"
+        until(lambda: '"loss":0.5' in other.ask(live).replace(" ", ""), "the live summary")
+        other.program.finish()
+        self.sandbox.ringlog("stop", RUN)
+        self.assertEqual(script.ask("should_stop"), "yes")
+        script.finish()
 
     def test_without_the_module(self) -> None:
         """The message says what is missing and where it was looked for; the program goes on."""

@@ -67,6 +67,27 @@ class StatusTest(SandboxTest):
         self.finish(*scripts)
         self.assertEqual(self.sandbox.json("show", RUN)["state"], "stopped")
 
+    def test_runs_of_one_id_in_two_projects(self) -> None:
+        """What is asked of one, and rows too large for a ring, reach that one."""
+        one, other = (Script(self.sandbox, RINGLOG_PROJECT=project) for project in ("one", "other"))
+        large = "x" * 100_000
+        for script in (one, other):
+            for i in range(3):
+                script.do(f"log i=i:{i} text=s:{large}")
+        self.sandbox.ringlog("stop", self.sandbox.root / "one" / RUN)
+        self.assertEqual([s.ask("should_stop") for s in (one, other)], ["yes", "no"])
+        self.sandbox.ringlog("stop", f"other/{RUN}")
+        self.assertEqual(other.ask("should_stop"), "yes")
+        # By another name of the folder.
+        link = self.sandbox.scratch / "link"
+        link.symlink_to(self.sandbox.root)
+        self.assertIn(b"asked run", self.sandbox.ringlog("stop", link / "one" / RUN).stdout)
+        self.finish(one, other)
+        for project in ("one", "other"):
+            folder = self.sandbox.root / project / RUN
+            self.assertTrue(self.sandbox.verify(folder)["ok"])
+            self.assertEqual([row["text"] for row in self.sandbox.rows(folder)], [large] * 3)
+
     def test_late_and_returning_ranks(self) -> None:
         """Who comes before the step takes part; who comes after a checkpoint does not repeat it."""
         first, second = self.ranks(2)
