@@ -381,13 +381,20 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
     is_ended = stored.state != "running";
     state = stored;
   }
+  const bool is_this_boot = shm::header_text(found.header.boot_id) == shm::boot_id();
+  auto pidfd = is_this_boot ? open_pidfd(state.pid, state.pid_start)
+                            : Result<shm::Fd>(Error{Code::kNotFound, "another boot"});
+  if (state.state == "killed" && state.signal == 0 && pidfd) {
+    // The service before this one was torn down under it; it lives and goes on.
+    is_ended = false;
+    state.state = "running";
+    state.cause.clear();
+    state.ended_ns = 0;
+  }
   if (!board.adopt(state)) {
     return Error{Code::kCorrupt, "producer " + std::to_string(state.producer) + " of run " +
                                      run.info.run_id + " is somebody else"};
   }
-  const bool is_this_boot = shm::header_text(found.header.boot_id) == shm::boot_id();
-  auto pidfd = is_this_boot ? open_pidfd(state.pid, state.pid_start)
-                            : Result<shm::Fd>(Error{Code::kNotFound, "another boot"});
   auto port = open_port(std::move(found.fd), found.path, state);
   if (!port) return port.take_error();
   shm::ServiceWords& words = (*port)->segment->service();

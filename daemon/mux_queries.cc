@@ -275,20 +275,25 @@ void StreamMux::collect(const std::vector<std::string>& dirs,
 }
 
 void StreamMux::teardown(Reply<Done> reply) {
-  const EndFacts facts{.forced = End{"killed", 0, 0, "the service was torn down"}};
+  // A process that lives on may log on, with the next service, and must find its segment.
+  const EndFacts alive{.forced = End{"killed", 0, 0, "the service was torn down"},
+                       .is_leaving = false};
+  EndFacts dead = alive;
+  dead.is_leaving = true;
   auto countdown = std::make_shared<Countdown>(
       Countdown{1, [this, reply = std::move(reply)] { drain_all([reply] { reply(Done{}); }); }});
   for (const std::string& dir : open_dirs()) {
     Run& run = *runs_.at(dir);
     if (run.members.empty()) continue;
     ++countdown->left;
-    std::vector<uint32_t> producers;
+    std::vector<std::pair<uint32_t, const EndFacts*>> ends;
     for (auto& [producer, member] : run.members) {
+      const bool is_alive = member.port && member.pidfd && !is_dead(member.pidfd->get());
       member.is_dead = true;
       member.watch.reset();
-      producers.push_back(producer);
+      ends.emplace_back(producer, is_alive ? &alive : &dead);
     }
-    for (const uint32_t producer : producers) end_member(run, producer, facts);
+    for (const auto& [producer, facts] : ends) end_member(run, producer, *facts);
     when_settled(run, [countdown] { (*countdown)(); });
   }
   parts_.loop.after(kShutdownWaitMs, [countdown] {

@@ -157,7 +157,8 @@ class BringUpTest(SandboxTest):
 
     def test_inform_teardown(self) -> None:
         """SIGTERM at the service: all is stored, programs go on with the next one.  `ringlog
-        service stop`: all is stored, and the runs that were open have ended as killed."""
+        service stop`: all is stored, and the runs that were open have ended as killed, unless
+        their programs log on: then they go on with the next one, too."""
         script = self.script()
         script.do("log loss=f:1")
         kill_and_wait(self.sandbox.service(), signal.SIGTERM)
@@ -171,6 +172,10 @@ class BringUpTest(SandboxTest):
         self.assertEqual(self.sandbox.services(), [])
         self.assertEqual(self.sandbox.json("show", "other")["state"], "killed")
         self.assertEqual(len(self.sandbox.rows("other")), 1)
+        other.do("log loss=f:2")
+        self.assertEqual(other.ask("finish"), "2 2 0")
+        self.assertEqual(self.sandbox.json("show", "other")["state"], "finished")
+        other.program.finish()
 
     def test_orphan_handling(self) -> None:
         """SIGKILL: every committed row is stored, and how the process died is known."""
