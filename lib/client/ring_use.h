@@ -30,6 +30,8 @@ struct ThreadRings {
   std::vector<Entry>* entries = nullptr;
 };
 extern thread_local ThreadRings t_rings;
+// Of a ring that this thread is inside of; it lives as long.  nullptr: of another thread.
+Session* session_of(const ThreadRing& ring);
 
 }  // namespace ringlog::client
 

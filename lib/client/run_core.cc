@@ -366,6 +366,8 @@ void RunCore::refuse(Error error) noexcept {
   if (!has_spoken_.exchange(true, std::memory_order_relaxed)) {
     say(error.message + " (further ones are only counted)");
   }
+  // In a signal handler that came into the middle of error(): it has been said, that is all.
+  if (mutex_.is_mine()) return;
   const std::lock_guard lock(mutex_);
   error_ = std::move(error);
 }

@@ -6,6 +6,7 @@
 
 #include "client/alert_limits.h"
 #include "client/in_process.h"
+#include "client/owned_mutex.h"
 #include "client/session.h"
 #include "record/encode.h"
 #include "record/limits.h"
@@ -161,7 +162,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // Held while a finish is under way, so that two threads do not write the last records at once.
   // Taken before mutex_.
   std::mutex finish_mutex_;
-  mutable std::mutex mutex_;
+  mutable client::OwnedMutex mutex_;
   std::shared_ptr<client::Session> session_;  // guarded by mutex_
   Error error_;                               // guarded by mutex_
   bool is_child_ = false;                     // guarded: a fork that has not attached yet

@@ -36,6 +36,16 @@ std::vector<ThreadRings::Entry>& entries_of(ThreadRings& mine) {
 
 }  // namespace
 
+// The session of a ring that the calling thread uses: without a lock, because log() may run in a
+// signal handler.
+Session* session_of(const ThreadRing& ring) {
+  if (t_rings.entries == nullptr) return nullptr;
+  for (const ThreadRings::Entry& entry : *t_rings.entries) {
+    if (entry.ring == &ring) return entry.session.get();
+  }
+  return nullptr;
+}
+
 }  // namespace ringlog::client
 
 namespace ringlog::detail {
@@ -58,6 +68,8 @@ constexpr uint32_t kKindsMax = 60000;
 ThreadRing* RunCore::find_ring() noexcept {
   client::ThreadRings& mine = client::t_rings;
   mine.session_id = 0;
+  // In a signal handler that interrupted this thread while it held the lock.
+  if (mutex_.is_mine()) return nullptr;
   try {
     std::shared_ptr<Session> open = session();
     if (!open) open = attach_child();
@@ -86,8 +98,8 @@ void RunCore::note_step(uint64_t step) noexcept {
 }
 
 std::byte* RunCore::make_room(ThreadRing& ring, uint32_t bytes) noexcept {
-  const std::shared_ptr<Session> open = session();
-  if (!open) return nullptr;
+  Session* const open = client::session_of(ring);
+  if (open == nullptr) return nullptr;
   if (ring.is_stalled) {
     std::byte* const at = ring.writer.try_reserve(bytes);
     ring.is_stalled = at == nullptr;
@@ -106,9 +118,11 @@ void RunCore::put_row(ThreadRing& ring, const RowTemplate& shape, uint64_t step,
   if (at == nullptr) return put_row_when_full(ring, shape, seq, step, time_ns, bits);
   record::write_row(at, shape, seq, step, time_ns, bits);
   ring.writer.commit(shape.bytes);
-  if (const int64_t now_ms = time_ns / 1'000'000; now_ms >= ring.next_check_ms) {
+  const int64_t now_ms = time_ns / 1'000'000;
+  // Also after a row of another time: what the program says of a row need not be now.
+  if (now_ms >= ring.next_check_ms || now_ms < ring.next_check_ms - kCheckEveryMs) {
     ring.next_check_ms = now_ms + kCheckEveryMs;
-    if (const auto open = session()) look_at_service(*open);
+    if (Session* const open = client::session_of(ring)) look_at_service(*open);
   }
 }
 
@@ -286,8 +300,8 @@ const RowTemplate* RunCore::register_row(ThreadRing& ring, const RowCore& row) n
 
 bool RunCore::write_for_row(ThreadRing& ring, const record::Words& words, uint8_t flags,
                             uint64_t seq) noexcept {
-  const auto open = session();
-  if (!open) return false;
+  Session* const open = client::session_of(ring);
+  if (open == nullptr) return false;
   const auto bytes = static_cast<uint32_t>(
       std::min<size_t>(shm::record_bytes(words.size() * 8), shm::kRecordSizeMax));
   if (ring.is_stalled && make_room(ring, bytes) == nullptr) return false;

@@ -173,6 +173,24 @@ void signal_handler(Run& run) {
   std::printf("{\"rows\":%d,\"signals\":%d}\n", rows, g_signals.load());
 }
 
+// The same, when what it interrupts is whatever else the program asks of its run.
+void signal_in_questions(Run& run) {
+  g_run = &run;
+  run.row({"a"}).log(0, 1.0, 2.0);  // so that error() has something to say
+  struct sigaction action {};
+  action.sa_handler = log_from_handler;
+  ::sigaction(SIGALRM, &action, nullptr);
+  const itimerval every_200us{{0, 200}, {0, 200}};
+  ::setitimer(ITIMER_REAL, &every_200us, nullptr);
+  size_t answers = 0;
+  while (g_signals < 5000) {
+    answers += run.error().message.size() + run.sync_status().stored;
+  }
+  const itimerval never{};
+  ::setitimer(ITIMER_REAL, &never, nullptr);
+  std::printf("{\"signals\":%d,\"answers\":%zu}\n", g_signals.load(), answers);
+}
+
 // Two runs at once, rows of both in turn from two threads.
 void two_runs(Run& first) {
   Run second = ringlog::init({.run_id = "second"});
@@ -216,6 +234,7 @@ int main(int argc, char** argv) {
   if (name == "many_threads") many_threads(run);
   if (name == "starts") starts(run);
   if (name == "signal_handler") signal_handler(run);
+  if (name == "signal_in_questions") signal_in_questions(run);
   if (name == "two_runs") two_runs(run);
   return 0;
 }

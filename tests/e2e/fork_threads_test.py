@@ -107,6 +107,17 @@ class ForkThreadsTest(SandboxTest):
         self.assertEqual(indexes[1], sorted(set(indexes[1])))
         self.assertLessEqual(len(indexes[1]), counts["signals"])
 
+    def test_a_signal_handler_that_logs_into_questions(self) -> None:
+        """It interrupts error() and sync_status(), which hold the lock of the run."""
+        done = self.sandbox.run(helper("fork_threads"), "--case", "signal_in_questions",
+                                env={"RINGLOG_RUN_ID": RUN})
+        signals = json.loads(done.stdout)["signals"]
+        until(lambda: self.sandbox.producers()[0]["state"] != "running", "the end")
+        self.assertTrue(self.sandbox.verify()["ok"])
+        indexes = [row["i"] for row in self.sandbox.rows()]
+        self.assertEqual(indexes, sorted(set(indexes)))
+        self.assertGreater(len(indexes), signals // 2)
+
     def test_two_runs_in_one_process(self) -> None:
         """Each row goes to its own run, whichever thread alternates between them."""
         self.run_case("two_runs")
