@@ -265,7 +265,10 @@ Status Handler::dispatch(Lane& lane, const shm::RecordView& record, schema::Reco
       break;
   }
   if (Status s = check_kept(reader); !s) return s;
-  if (reader.isFinish()) notes.finish_code = reader.getFinish().getExitCode();
+  if (reader.isFinish()) {
+    notes.finish_code = reader.getFinish().getExitCode();
+    notes.is_finish_implied = reader.getFinish().getIsImplied();
+  }
   if (reader.isFile()) {
     record::FileFacts file = record::read_file(reader.getFile());
     if (file.state == record::FileState::kAsked && file.policy != SavePolicy::kNow) {

@@ -55,6 +55,7 @@ struct Lane {
 struct ProducerNotes {
   uint64_t next_step = 0;
   std::optional<int32_t> finish_code{};
+  bool is_finish_implied = false;
   std::vector<Request> requests{};  // taken away by the caller
   bool has_files = false;           // that are copied after its end
 };

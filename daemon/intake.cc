@@ -57,6 +57,7 @@ void Intake::end(uint32_t producer, const EndFacts& facts) {
       port->end = facts;
       port->end_targets = tails;
     }
+    if (port->is_settled && port->state.is_end_implied) revise(*port, facts);
     if (!facts.is_leaving || port->retire_targets) continue;
     port->retire_targets = tails;
     port->is_dirty = true;
@@ -306,18 +307,32 @@ void Intake::answer_waiting(const std::shared_ptr<Port>& port) {
 void Intake::settle(const std::shared_ptr<Port>& port) {
   RINGLOG_FAILPOINT("producer_end");
   refresh_state(*port);
-  store::ProducerState& state = port->state;
-  const End end = decide_end(port->notes.finish_code, *port->end);
+  port->state.is_end_implied =
+      port->notes.is_finish_implied && port->notes.finish_code.value_or(1) == 0;
+  port->is_settled = true;
+  set_end(*port, decide_end(port->notes.finish_code, *port->end));
+}
+
+// A run that was destroyed has finished well, unless its process then says or suffers something
+// else.
+void Intake::revise(Port& port, const EndFacts& facts) {
+  const bool is_known = facts.exit_word || facts.kernel;
+  port.state.is_end_implied = false;
+  port.is_settle_told = false;
+  set_end(port, is_known ? decide_end(std::nullopt, facts) : decide_end(0, facts));
+}
+
+void Intake::set_end(Port& port, const End& end) {
+  store::ProducerState& state = port.state;
   state.state = end.state;
   state.exit_code = end.exit_code;
   state.signal = end.signal;
   state.cause = end.cause;
   state.ended_ns = clock_.realtime_ns();
-  port->is_settled = true;
-  port->is_dirty = true;
+  port.is_dirty = true;
   board_.update(state, state.ended_ns);
   start_batch();
-  batch_->commit.ended.push_back(port->producer);
+  batch_->commit.ended.push_back(port.producer);
   batch_->is_urgent = true;
   batch_->is_synced = true;
 }

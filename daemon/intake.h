@@ -122,6 +122,8 @@ class Intake {
   void poison_broken(const std::shared_ptr<Port>& port);
   void poison_shrunk(const std::shared_ptr<Port>& port, uint32_t ring);
   void settle(const std::shared_ptr<Port>& port);
+  void revise(Port& port, const EndFacts& facts);
+  void set_end(Port& port, const End& end);
   void advance_barriers();
   Progress progress_of(const std::shared_ptr<Port>& port);
   void fire_barriers();

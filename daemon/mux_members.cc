@@ -164,8 +164,14 @@ void StreamMux::on_dead(const std::string& dir, uint32_t producer) {
   member->second.is_dead = true;
   member->second.dead_since_ms = parts_.clock.monotonic_ms();
   member->second.watch.reset();
-  if (member->second.is_settled) return retire(dir, producer);
-  run->second->stream->board.mark_gone(producer);
+  RunBoard& board = run->second->stream->board;
+  if (member->second.is_settled) {
+    const auto state = board.producer(producer);
+    if (!state || !state->is_end_implied) return retire(dir, producer);
+    // Not settled before it is known what the process exited with.
+    member->second.is_settled = false;
+  }
+  board.mark_gone(producer);
   look_for_exit(dir, producer);
 }
 

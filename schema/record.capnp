@@ -161,6 +161,8 @@ struct File {
 struct Finish {
   # The producer's last record: it ended on purpose.
   exitCode @0 :Int32;          # 0: finished, anything else: failed.
+  isImplied @1 :Bool;          # The run was destroyed without being finished: what the process exits
+                               # with, where somebody learns it, counts more than exitCode.
 }
 
 struct Request {

@@ -72,7 +72,7 @@ Run::~Run() {
   if (const auto status = core_->exit_status()) {
     finish(*status);
   } else {
-    finish(std::uncaught_exceptions() > 0 ? 1 : 0);
+    core_->finish(std::uncaught_exceptions() > 0 ? 1 : 0, detail::kFinishWait, true);
   }
 }
 

@@ -34,8 +34,6 @@ std::string plain(std::string text) {
   return text;
 }
 
-// Of a run that nobody finishes: what a person waits for at the end of a program.
-constexpr std::chrono::seconds kFinishWait{30};
 // A forked child attaches in the middle of somebody's work, so it waits less.
 constexpr milliseconds kChildAttachTimeout{2'000};
 
@@ -122,7 +120,7 @@ std::shared_ptr<RunCore> RunCore::open_always(const client::SettingFields& argum
 Run RunCore::make_run(std::shared_ptr<RunCore> core) { return Run(std::move(core)); }
 
 RunCore::~RunCore() {
-  if (session_id() != 0) finish(std::uncaught_exceptions() > 0 ? 1 : 0, kFinishWait);
+  if (session_id() != 0) finish(std::uncaught_exceptions() > 0 ? 1 : 0, kFinishWait, true);
 }
 
 // Requires mutex_.
@@ -160,16 +158,18 @@ std::shared_ptr<Session> RunCore::attach_child() noexcept {
 
 // Turns logging off for all threads, then writes what has to come last.  False: there is no
 // session.
-bool RunCore::close(int exit_code) noexcept {
+bool RunCore::close(int exit_code, bool is_implied, int64_t deadline_ns) noexcept {
   const std::shared_ptr<Session> open = session();
   client::ThreadRing* const ring = open ? find_ring() : nullptr;
   if (ring == nullptr) return false;
   // From here on log() is a counted no-op, so the counts below are final.
   session_id_.store(0, std::memory_order_relaxed);
-  open->quiesce();
-  open->for_each_ring([&](client::ThreadRing& r) { settle_pending(*open, r, record_wait()); });
-  const record::Words last = record::encode_finish(exit_code, shm::realtime_ns());
-  if (!write_record(*open, *ring, last, 0, ring->writer.next_seq(), record_wait())) {
+  open->quiesce(deadline_ns);
+  open->for_each_ring(
+      [&](client::ThreadRing& r) { settle_pending(*open, r, record_wait_until(deadline_ns)); });
+  const record::Words last = record::encode_finish(exit_code, is_implied, shm::realtime_ns());
+  if (!write_record(*open, *ring, last, 0, ring->writer.next_seq(),
+                    record_wait_until(deadline_ns))) {
     open->count_lost_record();
   }
   const std::lock_guard lock(mutex_);
@@ -179,12 +179,14 @@ bool RunCore::close(int exit_code) noexcept {
 
 Result<std::unique_ptr<PendingReply>> RunCore::start_finish(int exit_code) noexcept {
   const std::lock_guard lock(finish_mutex_);
-  close(exit_code);
-  return ask_at_end(record::RequestKind::kFinish);
+  const int64_t deadline = shm::deadline_ns(shm::monotonic_ns(), kFinishWait);
+  close(exit_code, false, deadline);
+  return ask_at_end(record::RequestKind::kFinish, deadline);
 }
 
 // Requires finish_mutex_ and a closed session.
-Result<std::unique_ptr<PendingReply>> RunCore::ask_at_end(record::RequestKind kind) noexcept {
+Result<std::unique_ptr<PendingReply>> RunCore::ask_at_end(record::RequestKind kind,
+                                                          int64_t deadline_ns) noexcept {
   std::shared_ptr<Session> open;
   client::ThreadRing* ring = nullptr;
   {
@@ -193,13 +195,13 @@ Result<std::unique_ptr<PendingReply>> RunCore::ask_at_end(record::RequestKind ki
     ring = last_ring_;
   }
   if (!open || ring == nullptr) return Error{Code::kDisabled, "this run does not log"};
-  return write_request(std::move(open), *ring, {.kind = kind});
+  return write_request(std::move(open), *ring, {.kind = kind}, record_wait_until(deadline_ns));
 }
 
-FinishReport RunCore::finish(int exit_code, nanoseconds timeout) noexcept {
-  const int64_t deadline = shm::monotonic_ns() + timeout.count();
+FinishReport RunCore::finish(int exit_code, nanoseconds timeout, bool is_implied) noexcept {
+  const int64_t deadline = shm::deadline_ns(shm::monotonic_ns(), timeout);
   const std::lock_guard finish_lock(finish_mutex_);
-  close(exit_code);
+  close(exit_code, is_implied, deadline);
   std::shared_ptr<Session> open;
   {
     const std::lock_guard lock(mutex_);
@@ -212,7 +214,7 @@ FinishReport RunCore::finish(int exit_code, nanoseconds timeout) noexcept {
     return {.attempted = rows, .stored = 0, .dropped = rows, .sent = 0};
   }
   const FinishReport report = collect_report(*open, deadline);
-  say_end(report);
+  say_end(report, deadline);
   const std::lock_guard lock(mutex_);
   is_finished_ = true;
   report_ = report;
@@ -223,7 +225,7 @@ FinishReport RunCore::collect_report(Session& session, int64_t deadline_ns) noex
   Error why;
   for (nanoseconds left(0);;) {
     left = nanoseconds(deadline_ns - shm::monotonic_ns());
-    auto pending = ask_at_end(record::RequestKind::kFinish);
+    auto pending = ask_at_end(record::RequestKind::kFinish, deadline_ns);
     if (pending) {
       auto report = Handle<FinishReport>(std::move(*pending)).wait(left);
       if (report) return *report;
@@ -335,14 +337,15 @@ void RunCore::say_begin() const noexcept {
   }
 }
 
-std::string RunCore::fetch_footer() noexcept {
-  auto pending = ask_at_end(record::RequestKind::kFooter);
+std::string RunCore::fetch_footer(int64_t deadline_ns) noexcept {
+  auto pending = ask_at_end(record::RequestKind::kFooter, deadline_ns);
   if (!pending) return "";
-  auto reply = (*pending)->wait(kFooterWait, {});
+  const nanoseconds left(deadline_ns - shm::monotonic_ns());
+  auto reply = (*pending)->wait(std::min<nanoseconds>(kFooterWait, left), {});
   return reply ? client::footer_text(*reply, client::is_utf8_locale()) : "";
 }
 
-void RunCore::say_end(const FinishReport& report) noexcept {
+void RunCore::say_end(const FinishReport& report, int64_t deadline_ns) noexcept {
   if (!is_talkative()) return;
   try {
     std::string text = "run " + id_ + ": " + std::to_string(report.stored) + " rows stored";
@@ -356,7 +359,8 @@ void RunCore::say_end(const FinishReport& report) noexcept {
       text += ", " + std::to_string(report.attempted - known) + " not yet known to be stored";
     }
     say(text + (spec_.settings.world_size > 1 ? " of rank 0" : "") + "\n" +
-        (known < report.attempted ? "" : fetch_footer()) + "  look at it: ringlog show " + id_);
+        (known < report.attempted ? "" : fetch_footer(deadline_ns)) +
+        "  look at it: ringlog show " + id_);
   } catch (const std::exception&) {
     // As above.
   }

@@ -22,6 +22,9 @@
 
 namespace ringlog::detail {
 
+// Of a run that nobody finishes: what a person waits for at the end of a program.
+inline constexpr std::chrono::seconds kFinishWait{30};
+
 // Keys of a Row handle.
 struct RowCore {
   std::shared_ptr<RunCore> run;
@@ -55,7 +58,10 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   Result<std::unique_ptr<PendingReply>> deliver(record::RequestSpec request) noexcept;
 
   // Closes the run for this process and waits for the ledger; Run::finish().
-  FinishReport finish(int exit_code, std::chrono::nanoseconds timeout) noexcept;
+  // `is_implied`: nobody asked for it, the run was destroyed; what the process exits with counts
+  // more.
+  FinishReport finish(int exit_code, std::chrono::nanoseconds timeout,
+                      bool is_implied = false) noexcept;
   // Closes the run and asks for the ledger; may be called again on a closed run.
   Result<std::unique_ptr<PendingReply>> start_finish(int exit_code) noexcept;
 
@@ -103,9 +109,9 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // is quiet or off.
   bool is_talkative() const noexcept;
   void say_begin() const noexcept;
-  void say_end(const FinishReport& report) noexcept;
+  void say_end(const FinishReport& report, int64_t deadline_ns) noexcept;
   // Last values and curves; empty: none, or not in time.
-  std::string fetch_footer() noexcept;
+  std::string fetch_footer(int64_t deadline_ns) noexcept;
   // A few times a second while rows come: whether the service lives, and what it has to say.
   void look_at_service(client::Session& session) noexcept;
   const shm::ServiceWords* tell_step(uint64_t step) noexcept;
@@ -118,8 +124,11 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
                     uint8_t flags, uint64_t seq, std::chrono::nanoseconds timeout) noexcept;
   Result<std::unique_ptr<PendingReply>> write_request(std::shared_ptr<client::Session> session,
                                                       client::ThreadRing& ring,
-                                                      record::RequestSpec request) noexcept;
+                                                      record::RequestSpec request,
+                                                      std::chrono::nanoseconds timeout) noexcept;
   std::chrono::nanoseconds record_wait() const;
+  // The same, but not beyond a deadline.
+  std::chrono::nanoseconds record_wait_until(int64_t deadline_ns) const;
   const record::RowTemplate* register_row(client::ThreadRing& ring, const RowCore& row) noexcept;
   const record::RowTemplate* register_items(client::ThreadRing& ring,
                                             std::span<const Item> items) noexcept;
@@ -134,8 +143,9 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   void put_row(client::ThreadRing& ring, const record::RowTemplate& shape, uint64_t step,
                int64_t time_ns, const uint64_t* bits) noexcept;
   void note_step(uint64_t step) noexcept;
-  bool close(int exit_code) noexcept;
-  Result<std::unique_ptr<PendingReply>> ask_at_end(record::RequestKind kind) noexcept;
+  bool close(int exit_code, bool is_implied, int64_t deadline_ns) noexcept;
+  Result<std::unique_ptr<PendingReply>> ask_at_end(record::RequestKind kind,
+                                                   int64_t deadline_ns) noexcept;
   FinishReport collect_report(client::Session& session, int64_t deadline_ns) noexcept;
 
   // Constant after open().

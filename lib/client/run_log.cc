@@ -150,6 +150,11 @@ std::chrono::nanoseconds RunCore::record_wait() const {
   return std::max<std::chrono::nanoseconds>(row_wait_, kRecordWaitMin);
 }
 
+std::chrono::nanoseconds RunCore::record_wait_until(int64_t deadline_ns) const {
+  const std::chrono::nanoseconds left(deadline_ns - shm::monotonic_ns());
+  return std::clamp<std::chrono::nanoseconds>(left, std::chrono::nanoseconds(0), record_wait());
+}
+
 void RunCore::settle_pending(Session& session, ThreadRing& ring,
                              std::chrono::nanoseconds timeout) noexcept {
   if (ring.pending.is_empty()) return;
@@ -335,17 +340,17 @@ bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Wor
   return true;
 }
 
-Result<std::unique_ptr<PendingReply>> RunCore::write_request(std::shared_ptr<Session> session,
-                                                             ThreadRing& ring,
-                                                             record::RequestSpec request) noexcept {
+Result<std::unique_ptr<PendingReply>> RunCore::write_request(
+    std::shared_ptr<Session> session, ThreadRing& ring, record::RequestSpec request,
+    std::chrono::nanoseconds timeout) noexcept {
   auto claim = session->mailbox().claim();
   if (!claim) return claim.take_error();
   request.slot = claim->slot;
   request.word = claim->word;
   const record::Words words = record::encode_request(request, shm::realtime_ns());
-  settle_pending(*session, ring, record_wait());
+  settle_pending(*session, ring, timeout);
   const uint32_t bytes = shm::record_bytes(words.size() * 8);
-  std::byte* const at = session->reserve_or_wait(ring, bytes, record_wait());
+  std::byte* const at = session->reserve_or_wait(ring, bytes, timeout);
   if (at == nullptr) {
     session->mailbox().cancel(*claim);
     return Error{Code::kBackpressure, "the ring has had no room for the request in time"};
@@ -385,7 +390,7 @@ Result<std::unique_ptr<PendingReply>> RunCore::deliver(record::RequestSpec reque
   const RingUse use(*this);
   const auto open = session();
   if (use.ring() == nullptr || !open) return Error{Code::kDisabled, "this run does not log"};
-  return write_request(open, *use.ring(), request);
+  return write_request(open, *use.ring(), request, record_wait());
 }
 
 }  // namespace ringlog::detail

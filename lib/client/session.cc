@@ -323,11 +323,11 @@ void Session::count_lost_record() {
   segment_->producer().lost_records.fetch_add(1, std::memory_order_relaxed);
 }
 
-void Session::quiesce() {
+void Session::quiesce(int64_t deadline_ns) {
   // ORDER busy: a thread stores busy, then reads the session's id; we changed the id before.  The
   // barrier on all our threads makes either the new id visible to it or its busy visible to us.
   if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0) ::poll(nullptr, 0, 1);
-  const int64_t deadline = shm::monotonic_ns() + 1'000'000'000;
+  const int64_t deadline = std::min(deadline_ns, shm::monotonic_ns() + 1'000'000'000);
   const std::lock_guard lock(rings_mutex_);
   for (const auto& ring : rings_) {
     // ORDER busy: what the thread wrote before it left is visible to us.

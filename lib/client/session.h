@@ -113,9 +113,9 @@ class Session : public std::enable_shared_from_this<Session> {
   uint64_t dropped_rows() const;
   void count_lost_record();
 
-  // Waits until no thread is inside log() any more, at most a second.  Threads that come later must
-  // already see that the session is closed.
-  void quiesce();
+  // Waits until no thread is inside log() any more, at most a second and until the deadline.
+  // Threads that come later must already see that the session is closed.
+  void quiesce(int64_t deadline_ns);
   // Calls `body` for each ring in use; only while no thread logs.
   template <typename Body>
   void for_each_ring(Body body) {

@@ -255,9 +255,12 @@ Words encode_process(const ProcessFacts& facts, int64_t time_ns) {
   });
 }
 
-Words encode_finish(int32_t exit_code, int64_t time_ns) {
-  return encode(
-      time_ns, [&](schema::Record::Builder record) { record.initFinish().setExitCode(exit_code); });
+Words encode_finish(int32_t exit_code, bool is_implied, int64_t time_ns) {
+  return encode(time_ns, [&](schema::Record::Builder record) {
+    auto finish = record.initFinish();
+    finish.setExitCode(exit_code);
+    finish.setIsImplied(is_implied);
+  });
 }
 
 Words encode_blob(uint64_t id, uint64_t size, int64_t time_ns) {

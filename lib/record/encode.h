@@ -43,7 +43,8 @@ Words encode_alert(std::string_view title, std::string_view text, AlertLevel lev
 Words encode_console(std::string_view bytes, bool is_stderr, int64_t time_ns);
 Words encode_file(const FileFacts& file, int64_t time_ns);
 Words encode_process(const ProcessFacts& facts, int64_t time_ns);
-Words encode_finish(int32_t exit_code, int64_t time_ns);
+// `is_implied`: the program did not say so; what the process exits with counts more.
+Words encode_finish(int32_t exit_code, bool is_implied, int64_t time_ns);
 Words encode_blob(uint64_t id, uint64_t size, int64_t time_ns);
 
 enum class RequestKind { kFlush, kFinish, kSummary, kRunInfo, kFooter };

@@ -165,6 +165,8 @@ struct ProducerState {
   uint64_t next_step = 0;
   int32_t local_rank = 0;
   int32_t world_size = 0;
+  // Not stored.  It ended by being destroyed: what its process exits with counts more.
+  bool is_end_implied = false;
   bool operator==(const ProducerState&) const = default;
 };
 

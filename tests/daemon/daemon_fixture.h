@@ -98,7 +98,7 @@ class Producer {
   }
   void finish_record(uint32_t ring, int32_t code) {
     ASSERT_TRUE(
-        write(ring, make_record(record::encode_finish(code, 1), writers_[ring].next_seq())));
+        write(ring, make_record(record::encode_finish(code, false, 1), writers_[ring].next_seq())));
   }
   // Claims a slot and commits the request.
   shm::Mailbox::Claim ask(uint32_t ring, record::RequestKind kind,

@@ -11,6 +11,7 @@ ROWS = 1000
 # code, signal.
 ENDS = [
     ("main", 0, ("finished", 0, 0)),
+    ("return:2", 2, ("failed", 2, 0) if kernel_tells_exits() else ("finished", 0, 0)),
     ("finish:0", 0, ("finished", 0, 0)),
     ("finish:5", 0, ("failed", 5, 0)),
     ("exit:0", 0, ("finished", 0, 0)),

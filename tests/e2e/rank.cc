@@ -10,7 +10,8 @@
 //   --forks N         each thread forks N children, one after another, while it logs
 //   --child-rows N    rows of each child
 //   --barrier 1       says "ready" and waits for the end of standard input before init()
-//   --end HOW         main | finish:N | exit:N | _exit:N | abort | segv | throw | caught | hang
+//   --end HOW         main | return:N | finish:N | exit:N | _exit:N | abort | segv | throw | caught
+//   | hang
 //
 // Standard output: "ready", "logging" after init, then one JSON line about what it saw.  Settings
 // come from the environment.
@@ -261,11 +262,12 @@ int main(int argc, char** argv) {
     run_rank(options);  // nobody catches it
     return 0;
   }
+  const std::string end = options.text("end");
   try {
     run_rank(options);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "e2e_rank: %s\n", e.what());
     return 1;
   }
-  return 0;
+  return end.starts_with("return:") ? code_in(end) : 0;
 }

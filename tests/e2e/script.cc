@@ -11,7 +11,8 @@
 //   should_stop [STEP]            checkpoint STEP
 //   fork loss=f:1                 (a child that logs one row, then leaves)
 //   forks 100 loss=f:1            (so many at the same time)
-//   finish 3                      files   (finish, and what became of files)
+//   finish 3 [TIMEOUT_MS]         files   (finish, and what became of files)
+//   fill                          (logs rows until one is dropped; how many were not)
 //   exit 3
 //
 // Values: f: i: u: b: s: for float64, int64, uint64, bool, text; l:1,2 for a list.  `>` separates
@@ -223,9 +224,20 @@ std::string fork_children(Words words) {
 }
 
 std::string finish(const Words& words) {
-  const ringlog::FinishReport report = g_run->finish(words.size() > 1 ? std::stoi(words[1]) : 0);
+  const std::chrono::milliseconds wait(words.size() > 2 ? std::stoi(words[2]) : 30'000);
+  const ringlog::FinishReport report =
+      g_run->finish(words.size() > 1 ? std::stoi(words[1]) : 0, wait);
   return std::to_string(report.attempted) + " " + std::to_string(report.stored) + " " +
          std::to_string(report.dropped);
+}
+
+std::string fill() {
+  uint64_t rows = 0;
+  while (g_run->sync_status().dropped == 0) {
+    g_run->log({{"i", rows}, {"text", std::string(1000, 'x')}});
+    ++rows;
+  }
+  return std::to_string(rows - 1);
 }
 
 std::string finish_files() {
@@ -262,6 +274,7 @@ std::string obey(const Words& words) {
   if (what == "fork") return fork_child(words);
   if (what == "finish") return finish(words);
   if (what == "files") return finish_files();
+  if (what == "fill") return fill();
   if (what == "should_stop" && words.size() > 1) {
     return g_run->should_stop(std::stoull(words[1])) ? "yes" : "no";
   }

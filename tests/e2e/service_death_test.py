@@ -2,10 +2,12 @@
 
 import os
 import signal
+import time
 import unittest
 
 from sandbox import (RUN, Program, SandboxTest, freeze, helper, kill_and_wait, thaw, until,
                      wait_for_death)
+from script import Script
 
 RANKS = 4
 # How long a full ring may hold a row up in these tests, and what a busy machine may add.
@@ -43,6 +45,36 @@ class ServiceDeathTest(SandboxTest):
             self.assertLess(report["longest_log_ns"], (wait_ms + MARGIN_MS) * 1e6, f"rank {i}")
             self.assertEqual(report["attempted"], report["stored"] + report["dropped"])
         return reports
+
+    def test_service_stop_in_full_flight(self) -> None:
+        """Programs go on with the next service, which has every row once; nobody was killed."""
+        ranks = self.start_ranks()
+        for _ in range(2):
+            service = self.sandbox.service()
+            self.wait_for_rows(5_000)
+            self.sandbox.ringlog("service", "stop")
+            until(lambda gone=service: self.sandbox.services() not in ([], [gone]),
+                  "a new service, started by a rank")
+        self.wait_for_rows(5_000)
+        for report in self.finish(ranks):
+            self.assertEqual(report["dropped"], 0)
+        self.assertEqual({p["state"] for p in self.sandbox.producers()}, {"finished"})
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.sandbox.check_ledger(kinds="mixed")
+
+    def test_finish_keeps_its_deadline(self) -> None:
+        """Behind a full ring that nobody drains, whatever a row may wait."""
+        script = Script(self.sandbox, RINGLOG_FULL_RING_WAIT_MS="5000")
+        service = self.sandbox.service()
+        freeze(service)
+        script.do("fill", None)
+        begin = time.monotonic()
+        script.do("finish 0 200", None)
+        self.assertLess(time.monotonic() - begin, 5)
+        thaw(service)
+        script.program.finish()
+        until(lambda: self.sandbox.states()[0][0] != "running", "the end")
+        self.assertTrue(self.sandbox.verify()["ok"])
 
     def test_sigkill_of_the_service_in_full_flight(self) -> None:
         """Five services die under four ranks at full speed; the sixth has every row once."""

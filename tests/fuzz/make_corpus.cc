@@ -79,7 +79,7 @@ std::vector<std::pair<std::string, record::Words>> records() {
                                       .git = {.root = "/r", .commit = "12"},
                                       .settings = {{"project", "p", "argument"}}},
                                      5)},
-          {"finish", encode_finish(3, 1)},
+          {"finish", encode_finish(3, false, 1)},
           {"blob", encode_blob(1, 88, 1)},
           {"flush", encode_request({RequestKind::kFlush, Durability::kSynced, 1, 17}, 1)},
           {"finish-request", encode_request({RequestKind::kFinish, {}, 2, 17}, 1)},

@@ -272,8 +272,12 @@ TEST(EncodeRecord, MetricAlertConsoleAndFile) {
 }
 
 TEST(EncodeRecord, FinishAndBlob) {
-  read_record(encode_finish(-3, 456),
-              [](auto record) { EXPECT_EQ(record.getFinish().getExitCode(), -3); });
+  for (const bool is_implied : {false, true}) {
+    read_record(encode_finish(-3, is_implied, 456), [&](auto record) {
+      EXPECT_EQ(record.getFinish().getExitCode(), -3);
+      EXPECT_EQ(record.getFinish().getIsImplied(), is_implied);
+    });
+  }
   read_record(encode_blob(8, 1 << 20, 456), [](auto record) {
     EXPECT_EQ(record.getBlob().getId(), 8u);
     EXPECT_EQ(record.getBlob().getSize(), 1u << 20);

@@ -33,7 +33,7 @@ std::vector<Words> small_messages() {
   const std::vector<double> numbers = {1.0, 2.0};
   const Item list[] = {{"l", Value(numbers)}};
   const ColumnSpec columns[] = {{"a", schema::ColumnType::INT64}};
-  return {encode_finish(1, 2),
+  return {encode_finish(1, false, 2),
           encode_blob(3, 4, 5),
           encode_request({RequestKind::kFlush, Durability::kSent, 1, 2}, 3),
           encode_alert("t", "x", AlertLevel::kWarn, 1),
@@ -67,7 +67,7 @@ TEST(MessageView, SaysWhatIsWrongWithAnEmptyMessage) {
 }
 
 TEST(MessageView, CopiesSoThatItsBytesDoNotChange) {
-  Words words = encode_finish(7, 8);
+  Words words = encode_finish(7, false, 8);
   MessageView view(as_bytes(words));
   std::fill(words.begin(), words.end(), ~uint64_t{0});
   EXPECT_EQ(view.root<schema::Record>().getFinish().getExitCode(), 7);
@@ -92,7 +92,7 @@ TEST(MessageView, SurvivesEveryTruncation) {
 
 // As Cap'n Proto's own fuzz-test does it.
 TEST(MessageView, SurvivesEveryTwoFlippedBitsOfASmallMessage) {
-  Words words = encode_finish(1, 2);
+  Words words = encode_finish(1, false, 2);
   const size_t bits = words.size() * 64;
   for (size_t first = 0; first < bits; ++first) {
     flip(words, first);

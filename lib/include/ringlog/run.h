@@ -118,7 +118,8 @@ class RINGLOG_API Run {
   Run& operator=(Run&&) noexcept;
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
-  // Finishes with exit code 0 (1 while an exception unwinds) if finish() was not called.
+  // Finishes if finish() was not called: with what exit() was told or main() returns, where the
+  // process ends within some seconds (Linux 6.15); 1 while an exception unwinds; else 0.
   ~Run();
 
   // Logs one row.  Never throws, never fails: what cannot be kept is counted.  A key that is empty
