@@ -40,7 +40,29 @@ int32_t RunBoard::next_attempt(int32_t rank) const {
   return next;
 }
 
+const store::ProducerState* RunBoard::live_rank(int32_t rank, int32_t attempt) const {
+  const store::ProducerState* newest = nullptr;
+  for (const auto& [id, entry] : entries_) {
+    const store::ProducerState& s = entry.state;
+    if (s.rank != rank || s.worker != 0 || !is_live(entry)) continue;
+    if (attempt >= 0 && s.attempt != attempt) continue;
+    if (newest == nullptr || s.attempt > newest->attempt) newest = &s;
+  }
+  return newest;
+}
+
 void RunBoard::choose(const ProducerSpec& spec, store::ProducerState& state) const {
+  // A program that a rank started has its environment, but does not take its place: a data loader
+  // that was spawned and not forked, a tool.
+  const store::ProducerState* const alive =
+      spec.worker == 0 ? live_rank(spec.rank, spec.attempt) : nullptr;
+  if (alive != nullptr) {
+    state.rank = alive->rank;
+    state.attempt = alive->attempt;
+    state.worker = 1;
+    while (is_taken(state.rank, state.attempt, state.worker)) ++state.worker;
+    return;
+  }
   state.rank = spec.rank >= 0 ? spec.rank : free_rank();
   state.attempt = spec.attempt >= 0 ? spec.attempt : next_attempt(state.rank);
   state.worker = spec.worker;

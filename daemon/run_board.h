@@ -77,6 +77,8 @@ class RunBoard {
   bool is_taken(int32_t rank, int32_t attempt, uint32_t worker) const;
   int32_t free_rank() const;
   int32_t next_attempt(int32_t rank) const;
+  // That attempt of a rank, or its newest (-1), if its process lives; nullptr: none.
+  const store::ProducerState* live_rank(int32_t rank, int32_t attempt) const;
   void choose(const ProducerSpec& spec, store::ProducerState& state) const;
   Status choose_worker(const ProducerSpec& spec, store::ProducerState& state) const;
   void recompute(int64_t now_ns);

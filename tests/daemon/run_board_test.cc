@@ -45,11 +45,27 @@ TEST_F(RunBoardTest, ProcessesWithoutARankGetTheLowestFreeOne) {
 }
 
 TEST_F(RunBoardTest, ARankThatComesBackIsTheNextAttempt) {
-  EXPECT_EQ(join_rank(3).attempt, 0);
-  EXPECT_EQ(join_rank(3).attempt, 1) << "though the first still lives";
-  EXPECT_EQ(join_rank(3, 0).attempt, 2) << "a given attempt that exists is counted on";
-  EXPECT_EQ(join_rank(3, 7).attempt, 7) << "the launcher's number is kept";
-  EXPECT_EQ(join_rank(3).attempt, 8);
+  const auto come_and_go = [&](int32_t attempt) {
+    const auto state = join_rank(3, attempt);
+    EXPECT_EQ(state.worker, 0u);
+    board_.mark_gone(state.producer);
+    return state.attempt;
+  };
+  EXPECT_EQ(come_and_go(-1), 0);
+  EXPECT_EQ(come_and_go(-1), 1);
+  EXPECT_EQ(come_and_go(0), 2) << "a given attempt that exists is counted on";
+  EXPECT_EQ(come_and_go(7), 7) << "the launcher's number is kept";
+  EXPECT_EQ(come_and_go(-1), 8);
+}
+
+TEST_F(RunBoardTest, AProgramThatALivingRankStartedIsItsWorker) {
+  join_rank(3);
+  for (const int32_t attempt : {-1, 0}) {
+    const auto helper = join_rank(3, attempt);
+    EXPECT_EQ(helper.attempt, 0);
+    EXPECT_EQ(helper.worker, attempt == -1 ? 1u : 2u);
+  }
+  EXPECT_EQ(join_rank(3, 1).worker, 0u) << "the launcher says that it is another attempt";
 }
 
 TEST_F(RunBoardTest, ForkedChildrenShareRankAndAttemptAndCountAsWorkers) {
