@@ -1,7 +1,6 @@
 #include "cli/execution.h"
 
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <termios.h>
 #include <unistd.h>
@@ -33,19 +32,6 @@ void pass_on(int fd, std::string_view bytes) {
       return;
     }
   }
-}
-
-// Does what SIGTSTP does to a program that leaves it alone, such as ours: in a process group of
-// which nobody outside could let it go on the kernel discards the signal, and we must not stop
-// alone.
-void stop_unless_orphaned() {
-  sigset_t stop;
-  sigset_t before;
-  sigemptyset(&stop);
-  sigaddset(&stop, SIGTSTP);
-  ::raise(SIGTSTP);  // blocked, so it waits until here:
-  ::pthread_sigmask(SIG_UNBLOCK, &stop, &before);
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace

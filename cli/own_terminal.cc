@@ -1,5 +1,7 @@
 #include "cli/own_terminal.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 namespace ringlog::cli {
@@ -22,6 +24,16 @@ void OwnTerminal::give_back() {
   // Not from the background: the modes are somebody else's by then.
   if (::tcgetpgrp(fd_) == ::getpgrp()) ::tcsetattr(fd_, TCSADRAIN, &*before_);
   before_.reset();
+}
+
+void stop_unless_orphaned() {
+  sigset_t stop;
+  sigset_t before;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTSTP);
+  ::raise(SIGTSTP);  // blocked, so it waits until here:
+  ::pthread_sigmask(SIG_UNBLOCK, &stop, &before);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace ringlog::cli

@@ -32,4 +32,9 @@ class OwnTerminal {
   std::optional<termios> before_;  // while taken
 };
 
+// Does what SIGTSTP, which the calling thread has blocked, does to a program that leaves it alone:
+// in a process group of which nobody outside could let it go on the kernel discards the signal, and
+// we must not stop alone.
+void stop_unless_orphaned();
+
 }  // namespace ringlog::cli
