@@ -1,66 +1,16 @@
 """ringlog exec, and the console it keeps."""
 
-import fcntl
 import json
 import os
-import pty
-import select
 import signal
-import struct
 import subprocess
 import termios
 import unittest
 from pathlib import Path
 
 import wandb_file
-from sandbox import (RINGLOG, RUN, SandboxTest, die_with_parent, helper, kill_and_wait, until,
-                     wait_for_death)
-
-
-class Terminal:
-    """A person's terminal: what is typed and what stands there."""
-
-    def __init__(self, rows: int = 40, columns: int = 100) -> None:
-        self.near, self.far = pty.openpty()
-        self.resize(rows, columns)
-        self.modes = termios.tcgetattr(self.far)
-        self.text = b""
-
-    def resize(self, rows: int, columns: int) -> None:
-        """As dragging the window's corner does."""
-        fcntl.ioctl(self.far, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def start(self, environment: dict[str, str], *words: str) -> subprocess.Popen:
-        """Starts `ringlog exec` as the terminal's foreground program."""
-        def lead() -> None:
-            die_with_parent()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-        return subprocess.Popen([RINGLOG, "exec", *words], env=environment | {"TERM": "xterm"},
-                                stdin=self.far, stdout=self.far, stderr=self.far,
-                                start_new_session=True, preexec_fn=lead)
-
-    def type(self, keys: bytes) -> None:
-        """Presses keys."""
-        os.write(self.near, keys)
-
-    def _take(self) -> None:
-        if select.select([self.near], [], [], 0.05)[0]:
-            self.text += os.read(self.near, 65536)
-
-    def expect(self, text: bytes) -> None:
-        """Waits until this stands there, behind what was expected before."""
-        def stands_there() -> bool:
-            self._take()
-            return text in self.text
-
-        until(stands_there, f"{text!r} on the terminal, which has {self.text!r}")
-        self.text = self.text.partition(text)[2]
-
-    def close(self) -> None:
-        """Gives both ends back."""
-        os.close(self.near)
-        os.close(self.far)
+from sandbox import RINGLOG, RUN, SandboxTest, helper, kill_and_wait, until, wait_for_death
+from terminal import Terminal
 
 
 def state_of(pid: int) -> str:
@@ -199,7 +149,7 @@ class ExecTerminalTest(SandboxTest):
 
     def start(self, script: str) -> subprocess.Popen:
         """Runs a shell script in the terminal."""
-        program = self.terminal.start(self.environment, "--", "sh", "-c", script)
+        program = self.terminal.start(self.environment, "exec", "--", "sh", "-c", script)
         self.addCleanup(program.wait)
         self.addCleanup(program.kill)
         return program
@@ -256,7 +206,7 @@ class ExecTerminalTest(SandboxTest):
 
     def test_pipes_on_request(self) -> None:
         """--pipe: no terminal, also where there is one."""
-        program = self.terminal.start(self.environment, "--pipe", "--", "sh", "-c",
+        program = self.terminal.start(self.environment, "exec", "--pipe", "--", "sh", "-c",
                                       "test -t 1 || echo a pipe")
         self.terminal.expect(b"a pipe")
         self.assertEqual(program.wait(), 0)
