@@ -78,14 +78,15 @@ struct ProducerStatus {
 };
 
 struct SinkStatus {
-  std::string url;  // without credentials
-  std::string state;
+  std::string url{};  // without credentials
+  std::string state{};
   uint64_t sent_rows = 0;
   uint64_t lag_rows = 0;
   uint64_t left_out_rows = 0;  // that it would not take
   uint64_t looks_wanted = 0;   // the look at the store that was asked for last…
   uint64_t looks_sent = 0;     // …and the last one of which everything is sent
-  std::string last_error;
+  uint64_t lag_ms = 0;         // since everything that was stored was sent; 0: it is
+  std::string last_error{};
 };
 
 struct RunStatus {

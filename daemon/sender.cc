@@ -35,6 +35,13 @@ int64_t Sender::step() {
   return due_ms();
 }
 
+void Sender::wake() {
+  if (!std::exchange(is_woken_, true)) woken_ns_ = clock_.realtime_ns();
+  if (oldest_ns_.load(std::memory_order_relaxed) == 0) {
+    oldest_ns_.store(clock_.realtime_ns(), std::memory_order_relaxed);
+  }
+}
+
 void Sender::look_anew() {
   wake();
   const std::lock_guard lock(mutex_);
@@ -111,6 +118,7 @@ bool Sender::look() {
     return false;
   }
   looked_ms_ = clock_.monotonic_ms();
+  looked_ns_ = clock_.realtime_ns();
   ++looks_;
   phase_ = Phase::kRows;
   return true;
@@ -118,9 +126,16 @@ bool Sender::look() {
 
 // Everything that the last look found is sent.
 void Sender::complete_look() {
-  looks_sent_ = looks_;
+  note_all_sent();
   failures_ = 0;
   publish("good", left_out_why_);
+}
+
+// What came since the look is younger than it.
+void Sender::note_all_sent() {
+  looks_sent_ = looks_;
+  is_oldest_sent_ = false;
+  oldest_ns_.store(is_woken_ ? woken_ns_ : 0, std::memory_order_relaxed);
 }
 
 // Collects the next batch from the view.  False: there is none, or the store cannot be read now.
@@ -148,14 +163,17 @@ Status Sender::fill_rows() {
   store::RowFilter filter;
   filter.from = state_.lanes;
   bool is_full = false;
+  int64_t oldest_ns = kNever;
   const auto visited = reader_->for_each_row(filter, [&](const store::RowView& row) {
     const size_t bytes = sink_->add(row);
+    oldest_ns = std::min(oldest_ns, row.time_ns());
     next_.lanes[{row.producer().producer, row.ring()}] = row.seq() + 1;
     ++batch_rows_;
     is_full = batch_rows_ >= rows_max_ || bytes >= limits_.bytes;
     return !is_full;
   });
   if (!visited) return Error(visited.error());
+  if (batch_rows_ > 0) oldest_ns_.store(std::max<int64_t>(oldest_ns, 1), std::memory_order_relaxed);
   if (!is_full && !limits_.is_rows_only) {
     if (Status filled = fill_records(); !filled) return filled;
   } else if (!is_full) {
@@ -192,6 +210,10 @@ Status Sender::collect() {
   batch_records_ = found->records;
   facts_due_ms_ = found->due_ms;
   is_behind_ = found->is_behind;
+  // What it holds back now came since the look before at most.
+  if (!found->is_batch && is_behind_ && std::exchange(is_oldest_sent_, false)) {
+    oldest_ns_.store(looked_ns_, std::memory_order_relaxed);
+  }
   // Behind a batch there may be another one.
   phase_ = found->is_batch ? Phase::kRows : Phase::kLook;
   store::SinkState noted = state_;
@@ -263,6 +285,7 @@ bool Sender::store_watermark() {
     }
   }
   is_sent_since_facts_ |= batch_rows_ + batch_records_ > 0;
+  is_oldest_sent_ |= batch_rows_ > 0;
   state_ = next_;
   sink_->clear();
   is_acknowledged_ = false;
@@ -270,7 +293,7 @@ bool Sender::store_watermark() {
   failures_ = 0;
   next_try_ms_ = 0;
   // The facts are the last batch of a look.
-  if (phase_ == Phase::kLook) looks_sent_ = looks_;
+  if (phase_ == Phase::kLook) note_all_sent();
   publish("good", left_out_why_);
   return true;
 }
@@ -340,8 +363,14 @@ void Sender::publish(const std::string& state, const std::string& error) {
 }
 
 SinkStatus Sender::status() const {
+  const int64_t oldest_ns = oldest_ns_.load(std::memory_order_relaxed);
   const std::lock_guard lock(mutex_);
-  return status_;
+  SinkStatus status = status_;
+  if (oldest_ns != 0) {
+    const int64_t age_ns = std::max<int64_t>(clock_.realtime_ns() - oldest_ns, 0);
+    status.lag_ms = static_cast<uint64_t>(age_ns) / 1'000'000;
+  }
+  return status;
 }
 
 }  // namespace ringlog::service

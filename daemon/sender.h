@@ -17,6 +17,7 @@
 #include "store/reader.h"
 #include "store/store.h"
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -38,7 +39,7 @@ class Sender {
   // wake() or the sink's ready().
   int64_t step();
   // There may be more rows.
-  void wake() { is_woken_ = true; }
+  void wake();
   // The same; status() says as looks_wanted which look that will be.
   void look_anew();
   // All that was stored at the last look was sent, or the sink wants nothing any more.
@@ -67,6 +68,7 @@ class Sender {
   void send();
   bool store_watermark();
   void complete_look();
+  void note_all_sent();
   void split(const SendResult& result);
   void forget_batch();
   void fail(const std::string& message, int64_t retry_after_ms);
@@ -92,6 +94,9 @@ class Sender {
   uint64_t looks_ = 0;                // at the store
   uint64_t looks_sent_ = 0;           // the last of which everything is sent
   std::optional<int64_t> looked_ms_;  // at the store
+  int64_t looked_ns_ = 0;             // the same, Unix epoch
+  int64_t woken_ns_ = 0;              // the first time since the last look, Unix epoch
+  bool is_oldest_sent_ = false;       // of a collecting sink: since oldest_ns_ was set
   int failures_ = 0;                  // in a row
   int64_t next_try_ms_ = 0;
   size_t rows_max_ = 0;  // of the next batch; less than the sink's limit after a split
@@ -112,6 +117,10 @@ class Sender {
   int64_t facts_due_ms_ = 0;  // 0: nothing changed; of a collecting sink Collected::due_ms
   bool is_sent_since_facts_ = false;
   bool is_behind_ = false;  // of a collecting sink Collected::is_behind
+
+  // When the oldest row was logged that is stored and not sent, as far as is known; of a collecting
+  // sink that is working something off, the one it began with.  0: everything is sent.
+  std::atomic<int64_t> oldest_ns_{0};
 
   mutable std::mutex mutex_;
   SinkStatus status_;  // guarded by mutex_

@@ -143,6 +143,39 @@ TEST_F(SenderTest, SaysWhichLookIsSentWhole) {
   EXPECT_EQ(sender->status().looks_sent, wanted + 1) << "though there was nothing to send";
 }
 
+TEST_F(SenderTest, SaysHowOldTheOldestRowIsThatIsNotSent) {
+  const auto sender = make_sender();
+  exhaust(*sender);
+  EXPECT_EQ(sender->status().lag_ms, 0u) << "nothing was stored";
+  to_.failures = 1'000'000;
+  run_.add(10);  // whose times are those of the epoch
+  sender->wake();
+  clock_.now_ms += 700;
+  EXPECT_EQ(sender->status().lag_ms, 700u) << "since it heard of them";
+  for (int i = 0; i < 5; ++i) clock_.now_ms = std::max(clock_.now_ms, sender->step());
+  EXPECT_EQ(sender->status().lag_ms + 1, static_cast<uint64_t>(clock_.now_ms))
+      << "it has read the oldest one, though it sent none";
+  to_.failures = 0;
+  exhaust(*sender);
+  expect_all_sent();
+  EXPECT_EQ(sender->status().lag_ms, 0u);
+}
+
+TEST_F(SenderTest, WhatCameSinceTheLookIsNoOlderThanThat) {
+  run_.add(10);
+  const auto sender = make_sender();
+  to_.is_hanging = true;
+  sender->wake();
+  sender->step();
+  clock_.now_ms += 5000;
+  sender->wake();  // more rows, which this look has not seen
+  to_.is_hanging = false;
+  sender->step();
+  sender->step();  // finds that it has sent all of the look
+  clock_.now_ms += 100;
+  EXPECT_EQ(sender->status().lag_ms, 100u);
+}
+
 TEST_F(SenderTest, SendsInBatches) {
   run_.add(3 * kSinkBatchRows + 5);
   const auto sender = make_sender();
