@@ -371,6 +371,7 @@ std::unique_ptr<Batch> Intake::take_due(int64_t now_ms) {
   if (!is_due) return nullptr;
   seal(*batch_);
   in_flight_ = batch_->serial;
+  in_flight_since_ms_ = batch_->started_ms;
   auto next = std::make_unique<Batch>();
   next->serial = next_serial_++;
   return std::exchange(batch_, std::move(next));
@@ -495,9 +496,8 @@ void Intake::describe(std::vector<ProducerStatus>& out) const {
     status.stored = ledger.stored;
     status.dropped = ledger.dropped;
     for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
-      const shm::RingReader& reader = port->readers[ring];
-      status.ring_bytes += reader.capacity();
-      status.backlog_bytes += reader.backlog() + reader.position() - port->stored_positions[ring];
+      status.ring_bytes += port->readers[ring].capacity();
+      status.backlog_bytes += unstored_bytes(*port, ring);
       const std::string& why = port->state.rings[ring].poisoned;
       if (!why.empty()) status.poisoned = "ring " + std::to_string(ring) + ": " + why;
     }

@@ -95,6 +95,10 @@ class Intake {
   bool is_pressed() const;
   // When take_due() will have something, without new records; INT64_MAX: not at all.
   int64_t due_ms() const;
+  // When the oldest of what was read and is not in the store was read; 0: everything is stored.
+  int64_t unstored_since_ms() const {
+    return in_flight_ != 0 ? in_flight_since_ms_ : batch_->started_ms;
+  }
   // Nothing to do and nobody attached.
   bool is_empty() const;
   void describe(std::vector<ProducerStatus>& out) const;
@@ -142,8 +146,9 @@ class Intake {
   std::vector<Barrier> barriers_;
   std::unique_ptr<Batch> batch_;
   uint64_t next_serial_ = 1;
-  uint64_t in_flight_ = 0;  // serial of the batch with the store thread; 0: none
-  uint64_t confirmed_ = 0;  // serial of the last stored batch
+  uint64_t in_flight_ = 0;          // serial of the batch with the store thread; 0: none
+  int64_t in_flight_since_ms_ = 0;  // when that batch was begun
+  uint64_t confirmed_ = 0;          // serial of the last stored batch
   bool was_refusal_logged_ = false;
   double peak_ = 0;
   uint64_t wake_part_ = 0;             // what the rings were last told; 0: nothing yet

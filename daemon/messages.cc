@@ -57,6 +57,52 @@ void write_sink(const SinkStatus& status, schema::SinkStatus::Builder out) {
   out.setLeftOutRows(status.left_out_rows);
   out.setLooksWanted(status.looks_wanted);
   out.setLooksSent(status.looks_sent);
+  out.setLagMs(status.lag_ms);
+}
+
+void write_sinks(const std::vector<SinkStatus>& sinks,
+                 capnp::List<schema::SinkStatus>::Builder out) {
+  for (size_t i = 0; i < sinks.size(); ++i) write_sink(sinks[i], out[static_cast<capnp::uint>(i)]);
+}
+
+void write_producer_gauges(const ProducerGauges& gauges, schema::ProducerGauges::Builder out) {
+  out.setProducer(gauges.producer);
+  out.setRank(gauges.rank);
+  out.setAttempt(gauges.attempt);
+  out.setWorker(gauges.worker);
+  out.setPid(gauges.pid);
+  out.setIsWaiting(gauges.is_waiting);
+  out.setLogged(gauges.logged);
+  out.setStored(gauges.stored);
+  out.setDropped(gauges.dropped);
+  out.setWaitedNs(gauges.waited_ns);
+  auto rings = out.initRings(static_cast<capnp::uint>(gauges.rings.size()));
+  for (size_t i = 0; i < gauges.rings.size(); ++i) {
+    auto to = rings[static_cast<capnp::uint>(i)];
+    to.setUsedBytes(gauges.rings[i].used_bytes);
+    to.setCapacity(gauges.rings[i].capacity);
+    to.setIsPoisoned(gauges.rings[i].is_poisoned);
+  }
+}
+
+void write_run_gauges(const RunGauges& gauges, schema::RunGauges::Builder out) {
+  out.setRunId(gauges.run_id.c_str());
+  out.setProject(gauges.project.c_str());
+  out.setDir(gauges.dir.c_str());
+  out.setState(gauges.state.c_str());
+  out.setStoreError(gauges.store_error.c_str());
+  out.setLive(gauges.live);
+  out.setLogged(gauges.logged);
+  out.setStored(gauges.stored);
+  out.setDropped(gauges.dropped);
+  out.setBacklogBytes(gauges.backlog_bytes);
+  out.setLagMs(gauges.lag_ms);
+  auto producers = out.initProducers(static_cast<capnp::uint>(gauges.producers.size()));
+  for (size_t i = 0; i < gauges.producers.size(); ++i) {
+    write_producer_gauges(gauges.producers[i], producers[static_cast<capnp::uint>(i)]);
+  }
+  out.setProducersLeftOut(gauges.producers_left_out);
+  write_sinks(gauges.sinks, out.initSinks(static_cast<capnp::uint>(gauges.sinks.size())));
 }
 
 }  // namespace
@@ -142,11 +188,18 @@ void write_runs(const std::vector<RunStatus>& runs, capnp::List<schema::RunStatu
     for (size_t p = 0; p < run.producers.size(); ++p) {
       write_producer(run.producers[p], producers[static_cast<capnp::uint>(p)]);
     }
-    auto sinks = to.initSinks(static_cast<capnp::uint>(run.sinks.size()));
-    for (size_t s = 0; s < run.sinks.size(); ++s) {
-      write_sink(run.sinks[s], sinks[static_cast<capnp::uint>(s)]);
-    }
+    write_sinks(run.sinks, to.initSinks(static_cast<capnp::uint>(run.sinks.size())));
   }
+}
+
+void write_gauges(const Gauges& gauges, schema::Gauges::Builder out) {
+  out.setTimeNs(gauges.time_ns);
+  auto runs = out.initRuns(static_cast<capnp::uint>(gauges.runs.size()));
+  for (size_t i = 0; i < gauges.runs.size(); ++i) {
+    write_run_gauges(gauges.runs[i], runs[static_cast<capnp::uint>(i)]);
+  }
+  out.setSinksLeftOut(gauges.sinks_left_out);
+  out.setSinksUnknown(gauges.is_sinks_unknown);
 }
 
 }  // namespace ringlog::service

@@ -4,6 +4,7 @@
 // Plain functions; those that read throw kj::Exception on malformed messages, which the server
 // catches per connection.
 
+#include "daemon/gauges.h"
 #include "daemon/run_spec.h"
 
 #include <ringlog/result.h>
@@ -22,6 +23,7 @@ ProducerSpec read_producer_spec(schema::ProducerSpec::Reader in);
 
 void write_error(const Error& error, schema::ControlReply::Builder out);
 void write_attached(const Attached& attached, schema::Attached::Builder out);
+void write_gauges(const Gauges& gauges, schema::Gauges::Builder out);
 void write_runs(const std::vector<RunStatus>& runs, capnp::List<schema::RunStatus>::Builder out);
 
 }  // namespace ringlog::service

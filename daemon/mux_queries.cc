@@ -239,8 +239,8 @@ void StreamMux::barrier(const std::vector<std::string>& dirs, std::function<void
   (*countdown)();
 }
 
-void StreamMux::collect(const std::vector<std::string>& dirs,
-                        const Reply<std::vector<RunStatus>>& reply) {
+std::vector<std::shared_ptr<Stream>> StreamMux::open_streams(
+    const std::vector<std::string>& dirs) const {
   std::vector<std::shared_ptr<Stream>> streams;
   for (const std::string& dir : dirs) {
     const auto run = runs_.find(dir);
@@ -248,6 +248,12 @@ void StreamMux::collect(const std::vector<std::string>& dirs,
       streams.push_back(run->second->stream);
     }
   }
+  return streams;
+}
+
+void StreamMux::collect(const std::vector<std::string>& dirs,
+                        const Reply<std::vector<RunStatus>>& reply) {
+  const std::vector<std::shared_ptr<Stream>> streams = open_streams(dirs);
   auto runs = std::make_shared<std::vector<RunStatus>>();
   const auto finish = [this, runs, reply] {
     parts_.loop.post([runs, reply] { reply(std::move(*runs)); });

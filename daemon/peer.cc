@@ -1,24 +1,16 @@
 #include "daemon/peer.h"
 
+#include "daemon/monitor/processes.h"
+#include "daemon/monitor/text_file.h"
 #include "daemon/process_watch.h"
 
 #include <sys/socket.h>
+#include <time.h>  // NOLINT(modernize-deprecated-headers): clock_gettime
+#include <unistd.h>
 
-#include <filesystem>
 #include <memory>
-#include <system_error>
 
 namespace ringlog::service {
-
-uint32_t thread_count() {
-  std::error_code error;
-  uint32_t count = 0;
-  for (auto it = std::filesystem::directory_iterator("/proc/self/task", error);
-       !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
-    ++count;
-  }
-  return count;
-}
 
 Peer peer_of(int fd) {
   Peer peer;
@@ -32,6 +24,22 @@ Peer peer_of(int fd) {
     peer.pidfd = std::make_shared<shm::Fd>(std::move(*pidfd));
   }
   return peer;
+}
+
+OwnUse own_use() {
+  OwnUse use;
+  timespec time{};
+  if (::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0) {
+    use.cpu_ns =
+        static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+  }
+  TextFile file;
+  const auto text = file.read("/proc/self/stat");
+  const auto reading = text ? parse_process(*text) : std::nullopt;
+  if (!reading) return use;
+  use.threads = static_cast<uint32_t>(reading->threads);
+  use.memory_bytes = reading->rss_pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return use;
 }
 
 }  // namespace ringlog::service

@@ -11,7 +11,13 @@ namespace ringlog::service {
 
 // The process that connected the Unix socket `fd`; what the kernel does not tell stays zero.
 Peer peer_of(int fd);
-// Threads of this process.
-uint32_t thread_count();
+
+// What this process takes of the machine; zeros where the kernel does not say.
+struct OwnUse {
+  uint64_t cpu_ns = 0;        // processor time since it started
+  uint64_t memory_bytes = 0;  // resident
+  uint32_t threads = 0;
+};
+OwnUse own_use();
 
 }  // namespace ringlog::service

@@ -60,6 +60,11 @@ Ledger ledger_of(const Port& port) {
   return sum;
 }
 
+uint64_t unstored_bytes(const Port& port, uint32_t ring) {
+  const shm::RingReader& reader = port.readers[ring];
+  return reader.backlog() + reader.position() - port.stored_positions[ring];
+}
+
 void refresh_state(Port& port) {
   port.state.next_step = port.notes.next_step;
   for (uint32_t index = 0; index < port.lanes.size(); ++index) {

@@ -86,6 +86,9 @@ struct Ledger {
 };
 Ledger ledger_of(const Port& port);
 
+// Bytes that a ring's producer committed and the store does not have.  Drain thread.
+uint64_t unstored_bytes(const Port& port, uint32_t ring);
+
 // Brings state.rings up to what was drained and what the producer counted.  Drain thread.
 void refresh_state(Port& port);
 

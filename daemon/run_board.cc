@@ -231,6 +231,20 @@ size_t RunBoard::running_count() const {
   }));
 }
 
+RowSums RunBoard::rows_without(std::span<const uint32_t> producers) const {
+  const std::lock_guard lock(mutex_);
+  RowSums sums;
+  for (const auto& [id, entry] : entries_) {
+    if (std::binary_search(producers.begin(), producers.end(), id)) continue;
+    for (const store::RingState& ring : entry.state.rings) {
+      sums.attempted += ring.stored + ring.dropped + ring.missing;
+      sums.stored += ring.stored;
+      sums.dropped += ring.dropped;
+    }
+  }
+  return sums;
+}
+
 uint64_t RunBoard::next_step(int32_t rank) const {
   const std::lock_guard lock(mutex_);
   uint64_t next = 0;

@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,13 @@ struct RunningProcess {
   uint64_t pid_start = 0;
   int32_t rank = 0;
   int32_t local_rank = -1;
+};
+
+// Rows of several producers.
+struct RowSums {
+  uint64_t attempted = 0;
+  uint64_t stored = 0;
+  uint64_t dropped = 0;
 };
 
 class RunBoard {
@@ -61,6 +69,8 @@ class RunBoard {
   int32_t monitor_ms() const;
   // Producers whose state is running.
   size_t running_count() const;
+  // Rows of all producers but these, whose ids rise.
+  RowSums rows_without(std::span<const uint32_t> producers) const;
   // Where automatic steps of this rank go on.
   uint64_t next_step(int32_t rank) const;
 

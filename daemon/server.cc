@@ -83,7 +83,6 @@ struct Server::Impl {
                                   std::vector<shm::Fd> fds);
   kj::Promise<OutgoingPtr> fetch(Connection& connection, schema::FetchReply::Reader request);
   kj::Promise<OutgoingPtr> teardown();
-  kj::Promise<OutgoingPtr> status();
   void keep_house();
   void close();
 
@@ -230,13 +229,13 @@ kj::Promise<void> Server::Impl::answer(Connection& connection,
     if (auto copy = shm::duplicate(fd.get())) fds.push_back(std::move(*copy));
     fd = nullptr;
   }
-  ++request_count;
-  idle_since_ms = 0;
+  const auto request = message.reader->getRoot<schema::ControlRequest>();
+  // Whoever only watches gives an idle service nothing to do.
+  const size_t weight = request.isGauges() ? 0 : 1;
+  request_count += weight;
+  if (weight > 0) idle_since_ms = 0;
   const bool is_last = connection.is_stranger;
-  return kj::evalNow([&] {
-           return dispatch(connection, message.reader->getRoot<schema::ControlRequest>(),
-                           std::move(fds));
-         })
+  return kj::evalNow([&] { return dispatch(connection, request, std::move(fds)); })
       .then([&connection](OutgoingPtr&& out) {
         for (const shm::Fd& fd : out->fds) out->raw_fds.insert(out->raw_fds.begin(), fd.get());
         auto written = capnp::writeMessage(*connection.stream,
@@ -244,7 +243,7 @@ kj::Promise<void> Server::Impl::answer(Connection& connection,
                                            out->message);
         return written.attach(kj::mv(out));
       })
-      .attach(kj::defer([this] { --request_count; }))
+      .attach(kj::defer([this, weight] { request_count -= weight; }))
       .then([this, &connection, is_last]() -> kj::Promise<void> {
         if (is_last) return kj::READY_NOW;
         return serve(connection);
@@ -286,7 +285,9 @@ kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
     case schema::ControlRequest::TEARDOWN:
       return teardown();
     case schema::ControlRequest::STATUS:
-      return status();
+      return status_reply(loop, mux, config);
+    case schema::ControlRequest::GAUGES:
+      return gauges_reply(loop, mux, config, request.getGauges());
     case schema::ControlRequest::QUERY:
       return query(request.getQuery());
     case schema::ControlRequest::AGREE:
@@ -441,22 +442,6 @@ kj::Promise<OutgoingPtr> Server::Impl::teardown() {
     });
     return kj::mv(out);
   });
-}
-
-kj::Promise<OutgoingPtr> Server::Impl::status() {
-  auto [reply, promise] =
-      reply_with<std::vector<RunStatus>>(loop, [this](Outgoing& out, std::vector<RunStatus>& runs) {
-        auto to = out.reply().initStatus();
-        to.setPid(::getpid());
-        to.setStartedNs(config.started_ns);
-        to.setVersion(RINGLOG_VERSION);
-        to.setEpoch(config.epoch);
-        to.setThreads(thread_count());
-        to.setLog(config.log_path.c_str());
-        write_runs(runs, to.initRuns(static_cast<capnp::uint>(runs.size())));
-      });
-  mux.query({}, false, reply);
-  return kj::mv(promise);
 }
 
 void Server::Impl::keep_house() {

@@ -6,6 +6,7 @@
 
 #include "daemon/loop.h"
 #include "daemon/messages.h"
+#include "daemon/server.h"
 #include "daemon/stream_mux.h"
 
 #include <capnp/message.h>
@@ -68,5 +69,10 @@ inline auto reply_with_runs(Loop& loop) {
     write_runs(runs, out.reply().initQuery(static_cast<capnp::uint>(runs.size())));
   });
 }
+
+// Answers about the service itself; `mux` outlives the promise.
+kj::Promise<OutgoingPtr> status_reply(Loop& loop, StreamMux& mux, const ServerConfig& config);
+kj::Promise<OutgoingPtr> gauges_reply(Loop& loop, StreamMux& mux, const ServerConfig& config,
+                                      schema::AskGauges::Reader request);
 
 }  // namespace ringlog::service

@@ -13,6 +13,7 @@
 #include "daemon/diff_keeper.h"
 #include "daemon/drain.h"
 #include "daemon/file_keeper.h"
+#include "daemon/gauges.h"
 #include "daemon/large_replies.h"
 #include "daemon/loop.h"
 #include "daemon/monitor/monitor.h"
@@ -110,6 +111,9 @@ class StreamMux {
             const Reply<std::vector<RunStatus>>& reply);
   void end_sync(const std::string& dir, const SyncClient& client);
   void end_syncs(const SyncClient& client);
+  // What moves in the run of this directory, empty: in all; replies in kGaugesWaitMs at the latest.
+  //   kNotFound  no run is open there; kTimeout  the drain thread is busy
+  void gauges(const std::string& dir, const Reply<Gauges>& reply);
   // Ends every producer as killed; replies when all is stored and synced.
   void teardown(Reply<Done> reply);
 
@@ -206,6 +210,11 @@ class StreamMux {
   void drain_runs(const std::function<void()>& done);
   void collect(const std::vector<std::string>& dirs, const Reply<std::vector<RunStatus>>& reply);
   std::vector<std::string> open_dirs() const;
+  std::vector<std::shared_ptr<Stream>> open_streams(const std::vector<std::string>& dirs) const;
+
+  // mux_gauges.cc
+  struct GaugesLook;
+  void ask_sinks(const std::shared_ptr<GaugesLook>& look);
 
   const Parts parts_;
   std::map<std::string, std::unique_ptr<Run>> runs_;                  // by directory

@@ -32,6 +32,8 @@ struct ControlRequest {
                                # endSync; replies `query` with that run once the sinks are at work.
     endSync @14 :Text;         # Directory of the run: this connection wants no more.  Replies `ok`.
     burst @15 :Burst;          # Sample the machine more often for a while.  Replies `ok`.
+    gauges @16 :AskGauges;     # What moves while runs are open; to be asked again and again.  Does
+                               # not keep an idle service alive.  Replies `gauges`.
   }
 }
 
@@ -130,6 +132,10 @@ struct Burst {
   dir @3 :Text;                # Instead of an id: absolute path of the run's directory.
 }
 
+struct AskGauges {
+  dir @0 :Text;                # Absolute path of one run's directory; empty: all open runs.
+}
+
 struct ControlReply {
   version @0 :UInt32;
   union {
@@ -139,6 +145,7 @@ struct ControlReply {
     status @4 :Status;
     query @5 :List(RunStatus);
     agreed @6 :Agreed;
+    gauges @7 :Gauges;
   }
 }
 
@@ -204,4 +211,58 @@ struct SinkStatus {
   leftOutRows @5 :UInt64;      # Rows and records that it would not take.
   looksWanted @6 :UInt64;      # Number of the look at the store that the last sync asked for…
   looksSent @7 :UInt64;        # …and of the last one of which everything is sent.
+  lagMs @8 :UInt64;            # Milliseconds since everything stored was sent; 0: it is.
+}
+
+struct Gauges {
+  # Counters only grow while the service runs: rates are differences of two.  Bounded by the limits
+  # in daemon/gauges.h; what is beyond them is counted.
+  timeNs @0 :Int64;            # When they were read: CLOCK_MONOTONIC.
+  pid @1 :Int32;               # Of the service, and so on.
+  startedNs @2 :Int64;         # Nanoseconds since the Unix epoch.
+  version @3 :Text;
+  epoch @4 :UInt32;            # Another one: counters may have gone back.
+  threads @5 :UInt32;
+  cpuNs @6 :UInt64;            # Processor time that it has used.
+  memoryBytes @7 :UInt64;      # Resident.
+  runs @8 :List(RunGauges);
+  sinksLeftOut @9 :UInt32;
+  sinksUnknown @10 :Bool;      # The network thread was busy: no run has its sinks here.
+}
+
+struct RunGauges {
+  runId @0 :Text;
+  project @1 :Text;
+  dir @2 :Text;
+  state @3 :Text;
+  storeError @4 :Text;         # Why the store cannot be written now; empty: all well.
+  live @5 :UInt32;             # Processes that may still log.
+  logged @6 :UInt64;           # Rows of all processes it ever had: tried to log, as far as is known…
+  stored @7 :UInt64;
+  dropped @8 :UInt64;
+  backlogBytes @9 :UInt64;     # Committed, not yet stored.
+  lagMs @10 :UInt64;           # How long the oldest of what is not stored has been waiting for that.
+  producers @11 :List(ProducerGauges);  # The live ones.
+  producersLeftOut @12 :UInt32;
+  sinks @13 :List(SinkStatus);
+}
+
+struct ProducerGauges {
+  producer @0 :UInt32;
+  rank @1 :Int32;
+  attempt @2 :Int32;
+  worker @3 :UInt32;
+  pid @4 :Int32;
+  isWaiting @5 :Bool;          # A thread of it sleeps until there is room in its ring.
+  logged @6 :UInt64;           # Rows.
+  stored @7 :UInt64;           # Rows.
+  dropped @8 :UInt64;          # Rows.
+  waitedNs @9 :UInt64;         # Nanoseconds that it has slept for room.
+  rings @10 :List(RingGauges); # Those in use.
+}
+
+struct RingGauges {
+  usedBytes @0 :UInt64;        # Committed, and the room not given back yet.
+  capacity @1 :UInt64;         # Bytes.
+  isPoisoned @2 :Bool;         # It is not read any more.
 }

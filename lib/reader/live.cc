@@ -18,6 +18,18 @@ std::string live_text(capnp::Text::Reader text) { return {text.cStr(), text.size
 
 }  // namespace
 
+LiveSink live_sink(schema::SinkStatus::Reader from) {
+  return {live_text(from.getUrl()),
+          live_text(from.getState()),
+          from.getSentRows(),
+          from.getLagRows(),
+          live_text(from.getLastError()),
+          from.getLeftOutRows(),
+          from.getLooksWanted(),
+          from.getLooksSent(),
+          from.getLagMs()};
+}
+
 LiveRun live_run(schema::RunStatus::Reader from) {
   LiveRun run{live_text(from.getRunId()),
               live_text(from.getProject()),
@@ -30,11 +42,7 @@ LiveRun live_run(schema::RunStatus::Reader from) {
                              producer.getPid(), live_text(producer.getState()),
                              producer.getBacklogBytes(), producer.getStored()});
   }
-  for (const auto sink : from.getSinks()) {
-    run.sinks.push_back({live_text(sink.getUrl()), live_text(sink.getState()), sink.getSentRows(),
-                         sink.getLagRows(), live_text(sink.getLastError()), sink.getLeftOutRows(),
-                         sink.getLooksWanted(), sink.getLooksSent()});
-  }
+  for (const auto sink : from.getSinks()) run.sinks.push_back(live_sink(sink));
   return run;
 }
 

@@ -23,29 +23,30 @@ struct LiveProducer {
   int32_t attempt = 0;
   uint32_t worker = 0;
   int32_t pid = 0;
-  std::string state;
+  std::string state{};
   uint64_t backlog_bytes = 0;  // committed, not yet stored
   uint64_t stored_rows = 0;
 };
 
 struct LiveSink {
-  std::string url;
-  std::string state;
+  std::string url{};
+  std::string state{};
   uint64_t sent_rows = 0;
   uint64_t lag_rows = 0;
-  std::string last_error;
+  std::string last_error{};
   uint64_t left_out_rows = 0;
   // Looks at the store, by number: which one the last sync asked for, which one is sent whole.
   uint64_t looks_wanted = 0;
   uint64_t looks_sent = 0;
+  uint64_t lag_ms = 0;  // age of the oldest row that is stored and not sent; 0: all are sent
 };
 
 // A run that the service has open.
 struct LiveRun {
-  std::string run_id;
-  std::string project;
-  std::string dir;
-  std::string state;
+  std::string run_id{};
+  std::string project{};
+  std::string dir{};
+  std::string state{};
   std::vector<LiveProducer> producers;
   std::vector<LiveSink> sinks;
 
@@ -56,8 +57,9 @@ struct LiveRun {
   uint64_t stored_rows() const;
 };
 
-// As the service's message says it.  Throws kj::Exception when that is malformed: call it inside
-// record::try_read().
+// As the service's messages say it.  They throw kj::Exception when these are malformed: call them
+// inside record::try_read().
+LiveSink live_sink(schema::SinkStatus::Reader from);
 LiveRun live_run(schema::RunStatus::Reader from);
 
 // The runs of an answer to a question about them.  kCorrupt: it answers something else.

@@ -296,6 +296,7 @@ void add_requests(const std::filesystem::path& root) {
   add("finish", 0, [](auto request) { request.initFinish().setExitCode(1); });
   add("status", 2, [](auto request) { request.setStatus(); });
   add("query", 0, [](auto request) { request.initQuery().setRunId("run"); });
+  add("gauges", 0, [](auto request) { request.initGauges().setDir("/nowhere"); });
   add("stop", 0, [](auto request) { request.setStop("run"); });
   corpus.add("http", Output().put<uint8_t>(0).text("GET / HTTP/1.1\r\n\r\n").bytes());
   corpus.add("huge", Output().put<uint8_t>(0).put<uint64_t>(uint64_t{1} << 60).bytes());
