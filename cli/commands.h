@@ -65,6 +65,13 @@ struct VerifyOptions {
 };
 int run_verify(Context& context, const VerifyOptions& options);
 
+struct TopOptions {
+  std::string run{};      // empty: all
+  double interval_s = 1;  // between two looks
+  uint64_t count = 0;     // so many pages; 0: as long as somebody looks
+};
+int run_top(Context& context, const TopOptions& options);
+
 int run_service_start(Context& context);
 int run_service_stop(Context& context);
 int run_service_status(Context& context);

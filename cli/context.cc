@@ -28,7 +28,8 @@ Style detect_style(int fd) {
   const char* term = std::getenv("TERM");
   const bool is_dumb = term == nullptr || std::strcmp(term, "dumb") == 0;
   style.is_terminal = ::isatty(fd) == 1;
-  style.has_colour = style.is_terminal && !is_dumb && !is_set("NO_COLOR");
+  style.has_cursor = style.is_terminal && !is_dumb;
+  style.has_colour = style.has_cursor && !is_set("NO_COLOR");
   // A file or a pipe has no TERM of its own; only the locale counts there.
   const bool is_utf8 = std::strcmp(::nl_langinfo(CODESET), "UTF-8") == 0;
   style.is_ascii = !is_utf8 || (is_dumb && term != nullptr);

@@ -170,4 +170,26 @@ std::string shorten(std::string_view text, size_t width, bool is_ascii) {
   return std::string(text.substr(0, end)).append(mark);
 }
 
+std::string clip(std::string_view line, size_t width) {
+  constexpr std::string_view kPlainAgain = "\x1b[0m";
+  size_t used = 0;
+  bool is_painted = false;
+  for (size_t i = 0; i < line.size();) {
+    if (const std::string_view rest = line.substr(i); rest.starts_with("\x1b[")) {
+      const size_t end = rest.find('m');
+      if (end == std::string_view::npos) return std::string(line.substr(0, i));
+      is_painted = !rest.starts_with(kPlainAgain);
+      i += end + 1;
+      continue;
+    }
+    const Character character = first_character(line.substr(i));
+    used += character.is_valid ? width_of(character.code) : 1;
+    if (used > width) {
+      return std::string(line.substr(0, i)).append(is_painted ? kPlainAgain : "");
+    }
+    i += character.size;
+  }
+  return std::string(line);
+}
+
 }  // namespace ringlog::cli

@@ -37,5 +37,8 @@ size_t display_width(std::string_view text);
 // `text` cut to at most `width` columns; the last one (two in ASCII) says that something is
 // missing.
 std::string shorten(std::string_view text, size_t width, bool is_ascii);
+// A line with colours (style.h, paint) cut to at most `width` columns, without a mark; the colours
+// of what is left end with it.
+std::string clip(std::string_view line, size_t width);
 
 }  // namespace ringlog::cli

@@ -36,6 +36,7 @@ struct CommandLine {
   ExportOptions exported;
   std::string format;
   VerifyOptions verify;
+  TopOptions top;
   DoctorOptions doctor;
   ExecOptions exec;
   RmOptions rm;
@@ -122,6 +123,20 @@ void add_plot(CLI::App& app, CommandLine& line) {
       ->check(CLI::Range(8, 200))
       ->type_name("LINES");
   plot->add_flag("--ascii", line.plot.is_ascii, "without Unicode");
+}
+
+void add_top(CLI::App& app, CommandLine& line) {
+  CLI::App* top = add_reader(app, line, "top", "live: rings, rates, lag and sinks of open runs",
+                             [&line](Context& context) { return run_top(context, line.top); });
+  top->add_option("RUN", line.top.run, std::string("only this run: ") + kRunHelp)->type_name("");
+  top->add_option("--interval", line.top.interval_s, "between two looks, 0.1 to 3600; default: 1")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->type_name("SECONDS");
+  top->add_option("-n,--count", line.top.count,
+                  "print so many pages, one below the other; default: draw in place on a terminal, "
+                  "else one page, or JSON without end")
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->type_name("N");
 }
 
 void add_export(CLI::App& app, CommandLine& line) {
@@ -247,6 +262,7 @@ int run(int argc, char** argv) {
   app.fallthrough();
   add_listing(app, line);
   add_tail(app, line);
+  add_top(app, line);
   add_plot(app, line);
   add_export(app, line);
   add_actions(app, line);

@@ -37,6 +37,8 @@ struct Style {
   size_t height = 24;
   // The output is a terminal: what does not fit is shortened.
   bool is_terminal = false;
+  // It is one whose cursor can be moved, so that a page is drawn in place.
+  bool has_cursor = false;
 };
 
 // `text` in that ink, or as it is without colour.

@@ -98,5 +98,14 @@ TEST(Format, ShortensToTheWidthAndSaysSo) {
   EXPECT_EQ(shorten("metrics", 0, true), "");
 }
 
+TEST(Format, ClipsALineWithItsColours) {
+  EXPECT_EQ(clip("plain text", 5), "plain");
+  EXPECT_EQ(clip("plain", 5), "plain");
+  EXPECT_EQ(clip("a \x1b[31mred\x1b[0m end", 4), "a \x1b[31mre\x1b[0m");
+  EXPECT_EQ(clip("a \x1b[31mred\x1b[0m end", 6), "a \x1b[31mred\x1b[0m ");
+  EXPECT_EQ(clip("\xc3\xa4\xc3\xb6", 1), "\xc3\xa4");
+  EXPECT_EQ(clip("abc", 0), "");
+}
+
 }  // namespace
 }  // namespace ringlog::cli
