@@ -73,14 +73,13 @@ bool Sender::open() {
     fail(state ? meta.error().message : state.error().message, 0);
     return false;
   }
-  if (!*meta && !limits_.is_rows_only) {  // nothing was stored yet, not even what the run is
+  if (!*meta) {  // nothing was stored yet, not even what the run is
     is_woken_ = false;
     ++looks_;
     complete_look();
     return false;
   }
-  const store::RunMeta run = meta->value_or(store::RunMeta{});
-  if (const Status opened = sink_->open(run, state->cursor); !opened) {
+  if (const Status opened = sink_->open(**meta, state->cursor); !opened) {
     if (opened.error().code == Code::kIo) {
       fail(opened.error().message, 0);
     } else {

@@ -60,8 +60,9 @@ class Sink {
 
   virtual ~Sink() = default;
   virtual Limits limits() const = 0;
-  // Goes on where `cursor` says; empty: from the start.  Errors: kIo may be tried again, all others
-  // refuse the sink.  Blocks for the disk at most.
+  // Goes on where `cursor` says; empty: from the start.  `run` is as the store describes it, never
+  // empty.  Errors: kIo may be tried again, all others refuse the sink.  Blocks for the disk at
+  // most.
   virtual Status open(const store::RunMeta& run, const std::string& cursor) = 0;
   // Adds a row or a record to the batch; returns the batch's bytes so far.
   virtual size_t add(const store::RowView& row) = 0;

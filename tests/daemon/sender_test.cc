@@ -389,6 +389,9 @@ TEST_F(FileSinkTest, CutsOffWhatWasNeverAcknowledged) {
 // The service is killed between the first write to the file and its watermark in the store.
 TEST_F(FileSinkTest, TheVeryFirstBatchIsCutOffToo) {
   std::ofstream(path_) << "of another run\n";
+  store::Commit described;
+  described.meta = store::RunMeta{.run_id = "run"};
+  ASSERT_THAT(run_.store->write(described, false), IsOk());
   {
     Sender first("jsonl+file://" + path_, std::make_unique<FileSink>(path_), *run_.store, clock_,
                  1);
@@ -419,6 +422,22 @@ TEST_F(FileSinkTest, RunAndProjectNameTheFile) {
   exhaust(sender);
   EXPECT_EQ(sender.status().state, "good") << sender.status().last_error;
   EXPECT_TRUE(std::filesystem::exists(folder + "/demo/r1.jsonl"));
+}
+
+// A live run's sinks are there before its first commit says what the run is.
+TEST_F(FileSinkTest, NothingIsOpenedBeforeTheStoreSaysWhatTheRunIs) {
+  const std::string folder = dir_.file("out");
+  Sender sender("jsonl+file://x", std::make_unique<FileSink>(folder + "/{run}.jsonl"), *run_.store,
+                clock_, 1);
+  exhaust(sender);
+  EXPECT_TRUE(sender.is_idle());
+  EXPECT_FALSE(std::filesystem::exists(folder));
+  run_.add(3);
+  sender.wake();
+  exhaust(sender);
+  EXPECT_EQ(sender.status().sent_rows, 3u);
+  EXPECT_TRUE(std::filesystem::exists(folder + "/run.jsonl"));
+  EXPECT_FALSE(std::filesystem::exists(folder + "/.jsonl"));
 }
 
 TEST_F(FileSinkTest, TwoRunsWaitForEachOther) {
