@@ -90,7 +90,8 @@ RunStory read_story(RunReader& run, RunDescription about, const ShowOptions& opt
         "committed since is stored when the next service starts (ringlog service start)");
   }
   if (story.about.state.empty()) story.about.state = "unknown";
-  if (story.about.is_live) {
+  // A run that has ended may wait there for its sinks.
+  if (!story.about.sinks.empty()) {
     if (auto open = find_open_run(story.about.dir, false, kLiveWait)) {
       story.live_sinks = std::move(open->run.sinks);
     }

@@ -84,6 +84,8 @@ inline constexpr size_t kRequestFdsMax = 2;
 inline constexpr size_t kLargeRepliesBytesMax = size_t{64} << 20;
 // Runs open at a time: each is a LevelDB with its files and 8 MiB of write buffer.
 inline constexpr size_t kRunsOpenMax = 256;
+// Beyond this, runs that have ended do not wait for what is under way to their sinks: it may hang.
+inline constexpr size_t kRunsUnhurriedMax = 64;
 // Names become folders and parts of URLs.
 inline constexpr size_t kNameSizeMax = 128;
 inline constexpr size_t kSinksPerRunMax = 16;
@@ -126,6 +128,13 @@ inline constexpr int64_t kSinkIntervalMs = 500;
 // Exponential backoff of a sink that fails.
 inline constexpr int64_t kSinkRetryFirstMs = 500;
 inline constexpr int64_t kSinkRetryMaxMs = 60'000;
+// Ended runs that are open at once only to be sent, when their sinks come back.
+inline constexpr size_t kUnsentOpenMax = 8;
+// A service that a client started stays so long for ended runs whose sinks take nothing.  Longer is
+// no outage that ends by itself; the next service tries again.
+inline constexpr int64_t kUnsentStayMs = 60 * 60'000;
+// A note of such a run: a directory and kSinksPerRunMax URLs.
+inline constexpr size_t kUnsentNoteBytesMax = size_t{256} << 10;
 // The longest a server may send us away: a wrong clock in a Retry-After must not end a sink.
 inline constexpr int64_t kSinkRetryAfterMaxMs = 15 * 60'000;
 // Config, summary and processes of a live run are sent again this often; ends at once.

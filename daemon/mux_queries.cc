@@ -206,6 +206,9 @@ std::vector<std::string> StreamMux::open_dirs() const {
 
 void StreamMux::query(const RunName& name, bool with_barrier, Reply<std::vector<RunStatus>> reply) {
   if (name.run_id.empty() && name.dir.empty()) return query_open(open_dirs(), with_barrier, reply);
+  if (const RunStatus* unsent = with_barrier ? nullptr : find_unsent(name.dir)) {
+    return reply(std::vector<RunStatus>{*unsent});
+  }
   with_known_run(name, [this, with_barrier, reply = std::move(reply)](Result<Run*> run) {
     if (!run) return reply(run.take_error());
     query_open({(*run)->info.dir}, with_barrier, reply);

@@ -73,10 +73,12 @@ Sender* Network::add_sink(Line& line, const std::string& url) {
     log().error("run {}: {}", line.stream->info.run_id, sink.error().message);
     return nullptr;
   }
-  line.senders.push_back(
-      std::make_unique<Sender>(url, std::move(*sink), *line.stream->store, clock_,
-                               stable_hash(line.stream->info.dir + without_credentials(url))));
-  return line.senders.back().get();
+  const std::string key = line.stream->info.dir + without_credentials(url);
+  line.senders.push_back(std::make_unique<Sender>(url, std::move(*sink), *line.stream->store,
+                                                  clock_, stable_hash(key)));
+  Sender* const sender = line.senders.back().get();
+  if (const auto known = memories_.extract(key)) sender->recall(known.mapped());
+  return sender;
 }
 
 void Network::give_back(const std::shared_ptr<Stream>& stream, uint64_t borrower) {
@@ -99,9 +101,24 @@ void Network::give_back(const std::shared_ptr<Stream>& stream, uint64_t borrower
 
 void Network::remove(std::shared_ptr<Stream> stream, std::function<void()> done) {
   queue_.post([this, stream = std::move(stream), done = std::move(done)] {
-    lines_.erase(stream.get());
+    if (const auto line = lines_.find(stream.get()); line != lines_.end()) {
+      for (const auto& sender : line->second.senders) {
+        if (const Status noted = sender->note(); !noted) log().warn("{}", noted.error().message);
+      }
+      remember(line->second);
+      lines_.erase(line);
+    }
     done();
   });
+}
+
+// Of a run that is opened again for some of its sinks.
+void Network::remember(const Line& line) {
+  if (view_of(line).is_idle) return;
+  for (const auto& sender : line.senders) {
+    if (sender->is_idle() && !sender->is_refused()) continue;
+    memories_[line.stream->info.dir + sender->status().url] = sender->memory();
+  }
 }
 
 void Network::more(const std::shared_ptr<Stream>& stream) {
@@ -127,16 +144,27 @@ void Network::when_sent(const std::shared_ptr<Stream>& stream, std::shared_ptr<P
 
 void Network::view(const std::shared_ptr<Stream>& stream, std::function<void(View)> done) {
   queue_.post([this, stream, done = std::move(done)] {
-    View view;
     const auto found = lines_.find(stream.get());
-    if (found != lines_.end()) {
-      for (const auto& sender : found->second.senders) {
-        view.sinks.push_back(sender->status());
-        view.is_idle &= sender->is_idle();
-      }
-    }
-    done(std::move(view));
+    done(found == lines_.end() ? View{} : view_of(found->second));
   });
+}
+
+Network::View Network::view_of(const Line& line) {
+  View view;
+  bool is_stuck = true;
+  for (const auto& sender : line.senders) {
+    view.sinks.push_back(sender->status());
+    view.has_refused |= sender->is_refused();
+    if (sender->is_idle()) continue;
+    view.is_idle = false;
+    view.behind += (view.behind.empty() ? "" : ", ") + view.sinks.back().url;
+    const std::optional<int64_t> until = sender->stuck_until_ms();
+    is_stuck &= until.has_value();
+    if (!until) continue;
+    view.next_try_ms = view.next_try_ms == 0 ? *until : std::min(view.next_try_ms, *until);
+  }
+  view.is_stuck = is_stuck && !view.is_idle;
+  return view;
 }
 
 bool Network::is_sent(const Line& line, const store::Cursors& lanes) {

@@ -67,10 +67,14 @@ class Network {
   // Something slow that no other thread should do.
   void post(TaskQueue::Task task) { queue_.post(std::move(task)); }
 
-  // Of the sinks of one run, and whether they have nothing to do.
+  // Of the sinks of one run.
   struct View {
     std::vector<SinkStatus> sinks;
-    bool is_idle = true;
+    bool is_idle = true;       // they have nothing to do
+    bool is_stuck = false;     // all that have something to do wait after a failure…
+    int64_t next_try_ms = 0;   // …until then (monotonic)
+    bool has_refused = false;  // some want nothing any more, whether they have everything or not
+    std::string behind{};      // those that have something to do, for people
   };
   void view(const std::shared_ptr<Stream>& stream, std::function<void(View)> done);
 
@@ -94,9 +98,11 @@ class Network {
   void add_sinks(const std::shared_ptr<Stream>& stream, const std::vector<std::string>& urls,
                  std::optional<uint64_t> borrower);
   Sender* add_sink(Line& line, const std::string& url);
+  void remember(const Line& line);
   void step(Line& line);
   void publish(Line& line) const;
   static bool is_sent(const Line& line, const store::Cursors& lanes);
+  static View view_of(const Line& line);
 
   const Clock& clock_;
   HttpTransport http_;  // network thread, but for the wake-up
@@ -106,7 +112,9 @@ class Network {
   };
   Stop stop_ = [](const std::string&) {};
   TaskQueue queue_;
-  std::map<Stream*, Line> lines_;  // network thread
+  // Network thread.
+  std::map<Stream*, Line> lines_;
+  std::map<std::string, Sender::Memory> memories_;  // of closed runs: by directory and URL
 };
 
 }  // namespace ringlog::service

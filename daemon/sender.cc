@@ -1,5 +1,6 @@
 #include "daemon/sender.h"
 
+#include "daemon/backoff.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 
@@ -46,6 +47,20 @@ void Sender::look_anew() {
   wake();
   const std::lock_guard lock(mutex_);
   status_.looks_wanted = looks_ + 1;
+}
+
+std::optional<int64_t> Sender::stuck_until_ms() const {
+  const bool is_waiting = failures_ > 0 && !is_sending_ && !is_acknowledged_;
+  if (!is_waiting || next_try_ms_ <= clock_.monotonic_ms()) return {};
+  return next_try_ms_;
+}
+
+void Sender::recall(const Memory& memory) {
+  rows_max_ = std::min(limits_.rows, memory.rows_max);
+  is_refused_ = memory.is_refused;
+  const std::lock_guard lock(mutex_);
+  status_ = memory.status;
+  status_.looks_wanted = status_.looks_sent = 0;
 }
 
 int64_t Sender::due_ms() const {
@@ -215,13 +230,18 @@ Status Sender::collect() {
   }
   // Behind a batch there may be another one.
   phase_ = found->is_batch ? Phase::kRows : Phase::kLook;
+  if (Status noted = note(); !noted) return noted;
+  is_batch_full_ = found->is_batch;
+  return Done{};
+}
+
+Status Sender::note() {
+  if (!is_open_ || is_acknowledged_) return Done{};
   store::SinkState noted = state_;
   noted.cursor = sink_->cursor();
-  if (noted != state_) {
-    if (Status put = store_.put_sink_state(name_, noted); !put) return put;
-    state_ = std::move(noted);
-  }
-  is_batch_full_ = found->is_batch;
+  if (noted == state_) return Done{};
+  if (Status put = store_.put_sink_state(name_, noted); !put) return put;
+  state_ = std::move(noted);
   return Done{};
 }
 
@@ -333,12 +353,8 @@ void Sender::fail(const std::string& message, int64_t retry_after_ms) {
 }
 
 void Sender::back_off(const std::string& message, int64_t retry_after_ms) {
-  constexpr int kDoublingsMax = 10;
-  const int doublings = std::min(failures_++, kDoublingsMax);
-  const int64_t base = std::min(kSinkRetryFirstMs << doublings, kSinkRetryMaxMs);
-  // Half to one and a half times, so that many senders do not come back at the same moment.
-  const int64_t jittered = base / 2 + static_cast<int64_t>(random_() % static_cast<uint64_t>(base));
-  next_try_ms_ = clock_.monotonic_ms() + std::max(jittered, retry_after_ms);
+  const int64_t wait_ms = backoff_ms(++failures_, random_);
+  next_try_ms_ = clock_.monotonic_ms() + std::max(wait_ms, retry_after_ms);
   publish("retrying", message);
 }
 

@@ -48,6 +48,20 @@ class Sender {
   const store::Cursors& lanes() const { return state_.lanes; }
   bool is_refused() const { return is_refused_; }
   bool is_failing() const { return failures_ > 0; }
+  // It waits after a failure, and until when (monotonic); nothing: it does not.
+  std::optional<int64_t> stuck_until_ms() const;
+
+  // What is worth knowing by the next Sender of a run that is closed meanwhile.
+  struct Memory {
+    size_t rows_max = 0;  // of a batch that may be taken
+    SinkStatus status{};
+    bool is_refused = false;
+  };
+  Memory memory() const { return {rows_max_, status(), is_refused_}; }
+  // Before the first step().
+  void recall(const Memory& memory);
+  // Writes down what the sink knows by itself: nothing that is not known to be there.
+  Status note();
 
   SinkStatus status() const;
 

@@ -64,8 +64,24 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
                  auto box = std::make_shared<store::Stats>(std::move(stats));
                  drain_.post([stream, box] { stream->intake.add_stats(std::move(*box)); });
                }),
-      mux_({loop_, drain_, writer_, network_, tidier_, diffs_, files_, large_, monitor_, clock_,
-            place.segments, epoch_of(*doorbell_), place.path}),
+      notes_(unsent_folder(place.in_process), place.path),
+      backlog_(clock_, static_cast<uint64_t>(shm::monotonic_ns())),
+      mux_({.loop = loop_,
+            .drain = drain_,
+            .writer = writer_,
+            .network = network_,
+            .tidier = tidier_,
+            .diffs = diffs_,
+            .files = files_,
+            .large = large_,
+            .monitor = monitor_,
+            .backlog = backlog_,
+            .notes = notes_,
+            .clock = clock_,
+            .segments = place.segments,
+            .epoch = epoch_of(*doorbell_),
+            .runtime_dir = place.path,
+            .unsent_stay_ms = config.unsent_stay_ms}),
       server_(loop_, mux_, clock_,
               {.runtime_dir_fd = place.dir.get(),
                .runtime_dir = place.path,
@@ -104,9 +120,13 @@ Status Service::listen() {
   return Done{};
 }
 
-// What programs left that had a service of their own and were killed.
+// What programs left that had a service of their own and were killed, and what nobody sends.
 void Service::look_for_leftovers() {
   for (FoundSegment& segment : take_over_leftovers(place_)) mux_.adopt(std::move(segment));
+  // One in a program ends with it; what it leaves is for the others.
+  if (!is_guest_) {
+    for (const UnsentRun& run : notes_.read()) mux_.add_unsent(run);
+  }
   loop_.after(kLeftoversLookMs, [this] { look_for_leftovers(); });
 }
 

@@ -8,16 +8,19 @@
 // The thread that starts it becomes the control thread and must run and destroy it.  SIGTERM is
 // blocked for all threads made afterwards, unless it is a guest.
 
+#include "daemon/backlog.h"
 #include "daemon/clock.h"
 #include "daemon/control_loop.h"
 #include "daemon/drain.h"
 #include "daemon/large_replies.h"
+#include "daemon/limits.h"
 #include "daemon/monitor/monitor.h"
 #include "daemon/network.h"
 #include "daemon/runtime_dir.h"
 #include "daemon/server.h"
 #include "daemon/stream_mux.h"
 #include "daemon/tidier.h"
+#include "daemon/unsent_notes.h"
 #include "daemon/writer.h"
 #include "shm/segment.h"
 
@@ -33,6 +36,8 @@ struct ServiceConfig {
   int64_t idle_exit_ms = -1;  // exit after this long with nothing to do; negative: never
   bool is_guest = false;      // in a program's process (guest.h): its signals are left alone
   MonitorPlaces monitor{};    // where the machine is looked at
+  // For ended runs whose sinks take nothing it stays this long all the same.
+  int64_t unsent_stay_ms = kUnsentStayMs;
 };
 
 class Service {
@@ -71,6 +76,8 @@ class Service {
   Tidier tidier_;
   DiffKeeper diffs_;
   Monitor monitor_;
+  const UnsentNotes notes_;
+  Backlog backlog_;
   StreamMux mux_;
   Server server_;
 };

@@ -111,6 +111,7 @@ void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
                stream.is_every_write_synced.store(true, std::memory_order_relaxed);
              }
              if (spec.mode != "offline") parts_.network.add((*run)->stream, spec.sinks);
+             note_unsent(**run);
              join(**run, spec.producer, spec.host, peer, std::exchange((*run)->notice, ""), reply);
            });
 }
@@ -233,6 +234,8 @@ void StreamMux::with_run(const RunInfo& info, WithRun then) {
 
 void StreamMux::start_opening(Run& run) {
   run.state = State::kOpening;
+  run.behind.reset();
+  run.is_to_be_noted = false;
   parts_.writer.post([this, dir = run.info.dir] {
     auto opened = open_run<Opened>(dir);
     // A Result cannot be copied into a std::function with its store, so it goes in a box.
@@ -265,6 +268,7 @@ void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>
   }
   run.stream = make_stream(run, **opened);
   run.state = State::kOpen;
+  if (!run.is_from_backlog) parts_.backlog.leave(dir);
   parts_.drain.post([&drain = parts_.drain, stream = run.stream] { drain.add(stream); });
   for (const store::RunFile& file : (*opened)->files) {
     parts_.files.watch(run.stream, file.producer, nullptr, file.facts);
@@ -273,6 +277,7 @@ void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>
   parts_.monitor.add(run.stream);
   if (const auto sinks = run.stream->board.meta().sinks; !sinks.empty()) {
     parts_.network.add(run.stream, sinks);
+    note_unsent(run);
   }
   check_lost(run);
   for (const store::RunFile& file : (*opened)->files) {
@@ -340,35 +345,43 @@ void StreamMux::keep_house() {
     if (is_unwatched(*run)) note_dead_members(*run);
     if (!run->members.empty() || !run->sync_clients.empty()) {
       run->empty_since_ms = 0;
+      if (std::exchange(run->is_from_backlog, false)) parts_.backlog.leave(dir);
     } else if (run->empty_since_ms == 0) {
       run->empty_since_ms = now;
     } else if (now - run->empty_since_ms >= kStreamLingerMs) {
       ask_close(*run);
     }
   }
+  open_due_unsent();
   if (orphans_.empty() || now < next_orphan_try_ms_) return;
   for (FoundSegment& found : std::exchange(orphans_, {})) adopt(std::move(found));
 }
 
-// A run is closed when its sinks have everything and the intake has nothing.
+// A run is closed when its sinks have everything, or cannot be reached, and the intake has nothing.
 void StreamMux::ask_close(Run& run) {
   run.is_close_asked = true;
   parts_.monitor.flush(run.stream.get());
-  parts_.network.view(run.stream, [this, stream = run.stream](const Network::View& view) {
-    parts_.drain.post([this, stream, is_sent = view.is_idle] {
-      const bool is_idle = is_sent && stream->intake.is_empty();
-      parts_.loop.post([this, dir = stream->info.dir, is_idle] { start_closing(dir, is_idle); });
+  parts_.network.view(run.stream, [this, stream = run.stream](Network::View sinks) {
+    parts_.drain.post([this, stream, sinks = std::move(sinks)] {
+      const bool is_quiet = stream->intake.is_empty();
+      parts_.loop.post(
+          [this, dir = stream->info.dir, sinks, is_quiet] { start_closing(dir, sinks, is_quiet); });
     });
   });
 }
 
-void StreamMux::start_closing(const std::string& dir, bool is_idle) {
+void StreamMux::start_closing(const std::string& dir, const Network::View& sinks, bool is_quiet) {
   Run& run = *runs_.at(dir);
   run.is_close_asked = false;
+  const bool is_crowded = runs_.size() > kRunsUnhurriedMax;
+  if (!is_quiet || !(sinks.is_idle || sinks.is_stuck || is_crowded)) return;
   // Somebody may have come meanwhile.
-  if (!is_idle || !run.members.empty() || !run.sync_clients.empty()) return;
+  if (!run.members.empty() || !run.sync_clients.empty()) return;
   if (run.empty_since_ms == 0 || parts_.files.is_busy(dir)) return;
   run.state = State::kClosing;
+  run.is_to_be_noted = !sinks.is_idle || sinks.has_refused;
+  if (!sinks.is_idle) run.behind = behind_of(run, sinks);
+  run.behind_next_ms = sinks.next_try_ms;
   parts_.monitor.remove(*run.stream);
   parts_.drain.post([this, dir, stream = run.stream] {
     parts_.drain.remove(stream);
@@ -386,12 +399,20 @@ void StreamMux::on_closed(const std::string& dir) {
   Run& run = *runs_.at(dir);
   run.stream.reset();
   parts_.files.forget(dir);
-  if (run.waiting.empty()) {
-    runs_.erase(dir);
-  } else {
+  if (!run.waiting.empty()) {
     run.empty_since_ms = 0;
-    start_opening(run);
+    run.is_from_backlog = false;
+    return start_opening(run);
   }
+  if (run.behind) {
+    parts_.backlog.park(*std::move(run.behind), run.behind_next_ms);
+  } else {
+    parts_.backlog.settle(dir);
+  }
+  if (!run.is_to_be_noted) {
+    parts_.network.post([&notes = parts_.notes, dir] { notes.remove(dir); });
+  }
+  runs_.erase(dir);
 }
 
 }  // namespace ringlog::service

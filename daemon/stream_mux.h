@@ -3,18 +3,21 @@
 //
 // Turns control requests into work of the other threads and their results into replies.  Opens a
 // run's stream when somebody asks for it and closes it when nobody is attached and everything is
-// sent.  Watches the processes and ends their producers.
+// sent, or cannot be sent now: then it is opened again in its turn (backlog.h).  Watches the
+// processes and ends their producers.
 //
 // Belongs to the control thread; nothing here blocks: what touches a disk is done by the store
 // thread.  Replies are given by callback on the control thread, maybe before the call returns.
 
 #include "daemon/agreement.h"
+#include "daemon/backlog.h"
 #include "daemon/clock.h"
 #include "daemon/diff_keeper.h"
 #include "daemon/drain.h"
 #include "daemon/file_keeper.h"
 #include "daemon/gauges.h"
 #include "daemon/large_replies.h"
+#include "daemon/limits.h"
 #include "daemon/loop.h"
 #include "daemon/monitor/monitor.h"
 #include "daemon/network.h"
@@ -23,6 +26,7 @@
 #include "daemon/run_spec.h"
 #include "daemon/stream.h"
 #include "daemon/tidier.h"
+#include "daemon/unsent_notes.h"
 #include "daemon/writer.h"
 
 #include <ringlog/result.h>
@@ -31,6 +35,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -67,10 +72,13 @@ class StreamMux {
     FileKeeper& files;
     LargeReplies& large;
     Monitor& monitor;
+    Backlog& backlog;
+    const UnsentNotes& notes;  // network thread
     const Clock& clock;
     shm::SegmentPlaces segments;
     uint32_t epoch = 0;
     std::string runtime_dir{};  // where live summaries are; empty: there are none
+    int64_t unsent_stay_ms = kUnsentStayMs;
   };
   explicit StreamMux(Parts parts) : parts_(std::move(parts)) {}
   StreamMux(const StreamMux&) = delete;
@@ -101,7 +109,7 @@ class StreamMux {
   void burst(const RunName& name, int64_t interval_ms, int64_t time_ms, const Reply<Done>& reply);
   // Gives all ranks one step at which they stop or checkpoint; replies in kAgreeSampleMs.
   void agree(const RunName& name, Wish wish, const Reply<Agreed>& reply);
-  // Without a name: all.
+  // Without a name: all.  Without a barrier also a closed run whose sinks are behind, by directory.
   void query(const RunName& name, bool barrier, Reply<std::vector<RunStatus>> reply);
   // Forwards a stored run, opened if need be, to the sinks of `spec` until end_sync() or
   // end_syncs(), one of which is called before `client` goes.  Replies when what was committed is
@@ -128,8 +136,10 @@ class StreamMux {
   void drain_all(std::function<void()> done);
   // Every kHousekeepingMs: closes runs that nobody needs.
   void keep_house();
-  // No run is open.
-  bool is_idle() const { return runs_.empty() && orphans_.empty(); }
+  // An ended run that an earlier service has not sent whole.
+  void add_unsent(const UnsentRun& run);
+  // No run is open, but maybe to be sent to sinks that have taken nothing for `unsent_stay_ms`.
+  bool is_idle() const;
 
  private:
   // A producer that has not ended.
@@ -155,6 +165,10 @@ class StreamMux {
     std::string notice;                                      // for the next process that joins
     int64_t empty_since_ms = 0;
     bool is_close_asked = false;
+    bool is_from_backlog = false;  // nobody wants it but its sinks
+    std::optional<Behind> behind;  // kClosing: its sinks are
+    int64_t behind_next_ms = 0;    // when to try again
+    bool is_to_be_noted = false;   // kClosing: the next service is to try again
   };
   struct Opened;
   using WithRun = std::function<void(Result<Run*>)>;
@@ -169,10 +183,17 @@ class StreamMux {
   // it.  kNotFound, kInvalidArgument as above; errors of opening it.
   void with_known_run(const RunName& name, const WithRun& then);
   void ask_close(Run& run);
-  void start_closing(const std::string& dir, bool is_idle);
+  void start_closing(const std::string& dir, const Network::View& sinks, bool is_quiet);
   void on_closed(const std::string& dir);
   void quarantine(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t position,
                   const std::string& dir);
+
+  // mux_unsent.cc: ended runs whose sinks are behind
+  void note_unsent(const Run& run);
+  void open_unsent(const RunInfo& info);
+  void open_due_unsent();
+  static Behind behind_of(const Run& run, const Network::View& sinks);
+  const RunStatus* find_unsent(const std::string& dir) const;
 
   // mux_members.cc: producers
   void join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,

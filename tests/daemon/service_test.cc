@@ -123,6 +123,34 @@ TEST_F(ServiceTest, StopReachesEverySegmentAlsoLaterOnes) {
   EXPECT_EQ(connection.reply().getError().getCode(), schema::ControlError::Code::UNKNOWN_RUN);
 }
 
+// Nor does it forget what it has not sent.
+TEST_F(ServiceTest, AServiceThatAClientStartedDoesNotStayForASinkThatTakesNothing) {
+  stop();
+  const std::string state = dir_.file("state");
+  ::setenv("XDG_STATE_HOME", state.c_str(), 1);
+  start({.idle_exit_ms = 3000, .unsent_stay_ms = 0});
+  {
+    Connection connection(runtime_);
+    connection.ask([&](auto request) {
+      describe(request, "run");
+      request.getInformInit().initSinks(1).set(0, "influx+http://127.0.0.1:1/db");
+    });
+    ASSERT_TRUE(connection.reply().isAttached()) << connection.error();
+    Producer process(std::move(connection.take_fds().at(0)));
+    process.register_keys(0, 64, {"a"});
+    process.log(0, 64, {1});
+    connection.ask([](auto request) { request.initFinish().setExitCode(0); });
+    ASSERT_TRUE(connection.reply().isOk()) << connection.error();
+  }
+  thread_.join();
+  ::unsetenv("XDG_STATE_HOME");
+  size_t notes = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(state)) {
+    notes += entry.path().extension() == ".json" ? 1 : 0;
+  }
+  EXPECT_EQ(notes, 1u);
+}
+
 TEST_F(ServiceTest, WhatCannotBeIsRefusedWithTheReason) {
   Connection connection(runtime_);
   connection.ask([&](auto request) { describe(request, "a/b"); });

@@ -91,7 +91,7 @@ class RudeServer:
     """Listens on 127.0.0.1 until the sandbox is closed."""
 
     def __init__(self, sandbox: Sandbox, *manners: Manner,
-                 context: ssl.SSLContext | None = None) -> None:
+                 context: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.manners = list(manners)
         self.usual: Manner = take
         self.is_over = threading.Event()
@@ -99,7 +99,7 @@ class RudeServer:
         self.points: list[Point] = []
         self._context = context
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._listen, daemon=True).start()
         sandbox.undo(self._end)

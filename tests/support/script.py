@@ -8,8 +8,10 @@ from sandbox import RUN, Program, Sandbox, helper
 class Script:
     """One process of a run, under the hands of the test."""
 
-    def __init__(self, sandbox: Sandbox, run: str = RUN, init: bool = True, **env: str) -> None:
-        self.program: Program = sandbox.start(helper("script"), env={"RINGLOG_RUN_ID": run} | env)
+    def __init__(self, sandbox: Sandbox, run: str | None = RUN, init: bool = True,
+                 **env: str) -> None:
+        names = {} if run is None else {"RINGLOG_RUN_ID": run}
+        self.program: Program = sandbox.start(helper("script"), env=names | env)
         if init:
             self.do("init", run or None)
 
