@@ -149,8 +149,13 @@ inline constexpr size_t kEngineBatchBytes = size_t{4} << 20;
 inline constexpr size_t kLineBatchRows = 10'000;
 // Engines make a file of each insert, so live runs are collected for longer.
 inline constexpr int64_t kEngineIntervalMs = 1000;
-// From the first byte of a request to the last of its answer; see the option timeout_s.
-inline constexpr int64_t kHttpDeadlineMs = 60'000;
+// How long a request may stand still; see the option timeout_s.
+inline constexpr int64_t kHttpStallMs = 60'000;
+// Below this it stands still: a server that answers byte by byte, or an uplink with which a batch
+// takes an hour.
+inline constexpr int64_t kHttpBytesPerSecondMin = 1024;
+// Bytes that wait in the kernel to be sent: more would look as if they were sent already.
+inline constexpr int kHttpUnsentBytes = 16 << 10;
 inline constexpr int64_t kHttpConnectMs = 10'000;
 // Servers answer a write with nothing or one line.
 inline constexpr size_t kHttpAnswerBytesMax = size_t{64} << 10;

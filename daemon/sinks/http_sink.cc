@@ -89,7 +89,7 @@ void HttpSink::start(Call call) {
                       .password = server_.password,
                       .headers = server_.headers,
                       .body = std::move(call.body),
-                      .deadline_ms = server_.deadline_ms};
+                      .stall_ms = server_.stall_ms};
   if (!request.body.empty() && server_.coding != Coding::kNone) {
     const bool is_gzip = server_.coding == Coding::kGzip;
     request.body = is_gzip ? gzip(request.body) : zstd(request.body);
@@ -153,8 +153,8 @@ Result<Coding> coding_of(const SinkUrl& url) {
                "sink " + url.base + ": compress=" + option->second + " is not none, gzip or zstd"};
 }
 
-Result<int64_t> deadline_ms_of(const SinkUrl& url) {
-  return seconds_of(url, "timeout_s", kHttpDeadlineMs, 1);
+Result<int64_t> stall_ms_of(const SinkUrl& url) {
+  return seconds_of(url, "timeout_s", kHttpStallMs, 1);
 }
 
 Result<int64_t> seconds_of(const SinkUrl& url, const std::string& name, int64_t otherwise_ms,
@@ -178,8 +178,8 @@ Result<int64_t> seconds_of(const SinkUrl& url, const std::string& name, int64_t 
 Result<HttpServer> server_of(const SinkUrl& url, const Secrets& secrets) {
   auto coding = coding_of(url);
   if (!coding) return coding.take_error();
-  auto deadline_ms = deadline_ms_of(url);
-  if (!deadline_ms) return deadline_ms.take_error();
+  auto stall_ms = stall_ms_of(url);
+  if (!stall_ms) return stall_ms.take_error();
   const char* const user =
       secrets.user_variable != nullptr ? std::getenv(secrets.user_variable) : nullptr;
   const char* const password = std::getenv(secrets.password_variable);
@@ -188,7 +188,7 @@ Result<HttpServer> server_of(const SinkUrl& url, const Secrets& secrets) {
                     .password = password != nullptr ? password : "",
                     .secrets = std::string(secrets.places),
                     .coding = *coding,
-                    .deadline_ms = *deadline_ms};
+                    .stall_ms = *stall_ms};
   if (server.user.empty() && user != nullptr) server.user = user;
   return server;
 }

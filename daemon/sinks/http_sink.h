@@ -27,7 +27,7 @@ struct HttpServer {
   std::string secrets{};               // where people put the password, for messages
   std::vector<std::string> headers{};  // of every request
   Coding coding = Coding::kNone;
-  int64_t deadline_ms = 0;
+  int64_t stall_ms = 0;
 };
 
 class HttpSink : public Sink {
@@ -72,7 +72,7 @@ class HttpSink : public Sink {
 inline constexpr std::string_view kHttpSinkOptions = "compress timeout_s";
 //   kInvalidArgument  a value that cannot be used
 Result<Coding> coding_of(const SinkUrl& url);
-Result<int64_t> deadline_ms_of(const SinkUrl& url);
+Result<int64_t> stall_ms_of(const SinkUrl& url);
 // Any option in whole seconds from `least_s` to an hour, as milliseconds.
 Result<int64_t> seconds_of(const SinkUrl& url, const std::string& name, int64_t otherwise_ms,
                            int64_t least_s);

@@ -4,12 +4,16 @@
 #include "daemon/sinks/sink_url.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <ringlog/version.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <span>
@@ -30,6 +34,9 @@ struct Transfer {
   curl_slist* headers = nullptr;
   size_t received = 0;  // bytes of headers and body
   uint64_t sent = 0;    // bytes of the upload
+  // What had moved at the last look at which it was not standing still, and when that was.
+  uint64_t moved = 0;
+  int64_t moved_ms = 0;
   std::array<char, CURL_ERROR_SIZE> error{};
 
   Transfer() = default;
@@ -75,6 +82,13 @@ size_t on_upload(char* to, size_t, size_t size, void* user) {
   return bytes.size();
 }
 
+// Without it a whole batch would count as sent while the kernel holds it for a slow line.
+int on_socket(void*, curl_socket_t socket, curlsocktype) {
+  const int bytes = kHttpUnsentBytes;
+  static_cast<void>(::setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes));
+  return CURL_SOCKOPT_OK;
+}
+
 template <typename Value>
 void set(CURL* easy, CURLoption option, Value value) {
   // Fails only when an option is unknown to the library or memory is out.
@@ -104,7 +118,6 @@ void set_credentials(Transfer& transfer) {
 
 void set_post(Transfer& transfer) {
   CURL* easy = transfer.easy;
-  set(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(transfer.request.deadline_ms));
   set(easy, CURLOPT_POST, 1L);
   set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer.request.body.size()));
   set(easy, CURLOPT_POSTFIELDS, transfer.request.body.data());
@@ -113,8 +126,6 @@ void set_post(Transfer& transfer) {
 
 void set_upload(Transfer& transfer) {
   CURL* easy = transfer.easy;
-  set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  set(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(transfer.request.deadline_ms / 1000));
   set(easy, CURLOPT_UPLOAD, 1L);
   set(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(upload_size(transfer.request)));
   set(easy, CURLOPT_READFUNCTION, on_upload);
@@ -135,6 +146,7 @@ void set_up(Transfer& transfer) {
   set(easy, CURLOPT_QUICK_EXIT, 1L);
   set(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(kHttpConnectMs));
   set(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  set(easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
   set(easy, CURLOPT_USERAGENT, "ringlog/" RINGLOG_VERSION);
   set(easy, CURLOPT_ERRORBUFFER, transfer.error.data());
   set(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -219,6 +231,26 @@ void read_answer(Transfer& transfer, CURLcode code) {
   }
 }
 
+// Bytes of the request and its answer that have passed.
+uint64_t moved_bytes(const Transfer& transfer) {
+  curl_off_t up = 0;
+  curl_easy_getinfo(transfer.easy, CURLINFO_SIZE_UPLOAD_T, &up);
+  return static_cast<uint64_t>(up) + transfer.received;
+}
+
+// A transfer makes progress when it moves this much in the time it may stand still.
+bool is_stalled(Transfer& transfer, int64_t now_ms) {
+  const uint64_t moved = moved_bytes(transfer);
+  const int64_t enough = kHttpBytesPerSecondMin * transfer.request.stall_ms / 1000;
+  if (moved - transfer.moved >= static_cast<uint64_t>(enough)) {
+    transfer.moved = moved;
+    transfer.moved_ms = now_ms;
+  }
+  return now_ms - transfer.moved_ms >= transfer.request.stall_ms;
+}
+
+int64_t now_ms() { return shm::monotonic_ns() / 1'000'000; }
+
 }  // namespace
 
 struct HttpTransport::Impl {
@@ -256,8 +288,39 @@ struct HttpTransport::Impl {
     return ended;
   }
 
+  // Takes away those that stand still, and says so; at most four times in the shortest stall.
+  std::vector<std::unique_ptr<Transfer>> take_stalled() {
+    std::vector<std::unique_ptr<Transfer>> stalled;
+    const int64_t now = now_ms();
+    if (now < next_look_ms) return stalled;
+    next_look_ms = std::numeric_limits<int64_t>::max();
+    for (auto item = transfers.begin(); item != transfers.end();) {
+      const std::unique_ptr<Transfer>& transfer = item->second;
+      if (!is_stalled(*transfer, now)) {
+        next_look_ms = std::min(next_look_ms, now + look_interval_ms(*transfer));
+        ++item;
+        continue;
+      }
+      transfer->answer.outcome = HttpAnswer::Outcome::kTimeout;
+      transfer->answer.message = "timed out: nothing moved for " +
+                                 std::to_string(transfer->request.stall_ms / 1000) + " s, after " +
+                                 std::to_string(moved_bytes(*transfer)) + " bytes";
+      transfer->answer.body.clear();
+      curl_multi_remove_handle(multi, transfer->easy);
+      stalled.push_back(std::move(item->second));
+      item = transfers.erase(item);
+    }
+    return stalled;
+  }
+
+  static int64_t look_interval_ms(const Transfer& transfer) {
+    return std::max<int64_t>(1, transfer.request.stall_ms / 4);
+  }
+
   CURLM* multi = nullptr;
   uint64_t next_id = 1;
+  int64_t next_look_ms = std::numeric_limits<int64_t>::max();
+  std::vector<std::unique_ptr<Transfer>> failed;  // curl did not take them
   std::map<uint64_t, std::unique_ptr<Transfer>> transfers;
 };
 
@@ -271,12 +334,22 @@ uint64_t HttpTransport::start(HttpRequest request, Done done) {
   transfer->done = std::move(done);
   set_up(*transfer);
   const uint64_t id = transfer->id;
-  curl_multi_add_handle(impl_->multi, transfer->easy);
-  impl_->transfers.emplace(id, std::move(transfer));
+  transfer->moved_ms = now_ms();
+  impl_->next_look_ms =
+      std::min(impl_->next_look_ms, transfer->moved_ms + Impl::look_interval_ms(*transfer));
+  if (const CURLMcode code = curl_multi_add_handle(impl_->multi, transfer->easy);
+      code != CURLM_OK) {
+    transfer->answer.outcome = HttpAnswer::Outcome::kUnreachable;
+    transfer->answer.message = curl_multi_strerror(code);
+    impl_->failed.push_back(std::move(transfer));
+  } else {
+    impl_->transfers.emplace(id, std::move(transfer));
+  }
   return id;
 }
 
 void HttpTransport::cancel(uint64_t id) {
+  std::erase_if(impl_->failed, [&](const auto& transfer) { return transfer->id == id; });
   const auto found = impl_->transfers.find(id);
   if (found == impl_->transfers.end()) return;
   curl_multi_remove_handle(impl_->multi, found->second->easy);
@@ -287,12 +360,19 @@ void HttpTransport::wait(int64_t timeout_ms) {
   int running = 0;
   curl_multi_perform(impl_->multi, &running);
   std::vector<std::unique_ptr<Transfer>> ended = impl_->take_ended();
-  if (ended.empty()) {
+  if (ended.empty() && impl_->failed.empty()) {
     const int64_t longest = std::numeric_limits<int>::max();
-    curl_multi_poll(impl_->multi, nullptr, 0,
-                    static_cast<int>(std::clamp<int64_t>(timeout_ms, 0, longest)), nullptr);
+    const int64_t look_ms = impl_->next_look_ms - now_ms();
+    curl_multi_poll(
+        impl_->multi, nullptr, 0,
+        static_cast<int>(std::clamp<int64_t>(std::min(timeout_ms, look_ms), 0, longest)), nullptr);
     curl_multi_perform(impl_->multi, &running);
     ended = impl_->take_ended();
+  }
+  std::vector<std::unique_ptr<Transfer>> stalled = impl_->take_stalled();
+  for (auto* more : {&impl_->failed, &stalled}) {
+    std::move(more->begin(), more->end(), std::back_inserter(ended));
+    more->clear();
   }
   for (const auto& transfer : ended) transfer->done(std::move(transfer->answer));
 }

@@ -7,8 +7,9 @@
 //
 // The only file that knows curl.  Connections are kept and used again; certificates are verified
 // (SSL_CERT_FILE names further authorities); http_proxy, https_proxy and no_proxy are honoured;
-// redirects are never followed, so that no password goes where nobody sent it.  Every request has a
-// deadline, and of an answer no more than kHttpAnswerBytesMax is kept.
+// redirects are never followed, so that no password goes where nobody sent it.  A request may take
+// as long as its bytes need on a slow line, but not stand still, and of an answer no more than
+// kHttpAnswerBytesMax is kept.
 //
 // Belongs to one thread, except wake().
 
@@ -28,9 +29,8 @@ struct HttpRequest {
   std::string password{};  // both, ~/.netrc (or $NETRC) is looked up for the host
   std::vector<std::string> headers{};  // "Name: value"
   std::string body{};
-  int64_t deadline_ms = 0;  // from start() to the end of the answer
-  // A PUT instead of a POST, and with no credentials at all, because it goes to another host.  It
-  // may take any time, but not stand still for deadline_ms.
+  int64_t stall_ms = 0;  // so long it may stand still: slower than kHttpBytesPerSecondMin
+  // A PUT instead of a POST, and with no credentials at all, because it goes to another host.
   bool is_upload = false;
   std::shared_ptr<const shm::Fd> file{};  // of an upload: this instead of `body`, from its start…
   uint64_t file_size = 0;                 // …to here
@@ -40,7 +40,7 @@ struct HttpAnswer {
   enum class Outcome {
     kAnswered,     // `status`, `body` and the headers below are there
     kUnreachable,  // no name, no connection, or it broke
-    kTimeout,      // the deadline passed
+    kTimeout,      // it stood still
     kUntrusted,    // the certificate is not what it should be, or TLS failed otherwise
     kNonsense,     // it is not HTTP, or far too long
   };

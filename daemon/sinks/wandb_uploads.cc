@@ -41,6 +41,13 @@ bool WandbUploads::has(const std::string& name, const std::string& stamp) const 
          std::any_of(batch_.begin(), batch_.end(), is_same);
 }
 
+// A server that is away says nothing about the file, however long.
+WandbUploads::Verdict WandbUploads::verdict_of(const HttpAnswer& answer) {
+  if (is_for_good(answer)) return Verdict::kNever;
+  const bool is_answered = answer.outcome == HttpAnswer::Outcome::kAnswered;
+  return is_answered ? Verdict::kNotNow : Verdict::kUnknown;
+}
+
 void WandbUploads::step(int64_t now_ms) {
   if (std::exchange(has_failed_, false)) {
     const int doublings = std::min(failures_ - 1, 10);
@@ -62,7 +69,7 @@ void WandbUploads::ask() {
                       .password = server_.password,
                       .headers = server_.headers,
                       .body = files_body(place_, names),
-                      .deadline_ms = server_.deadline_ms};
+                      .stall_ms = server_.stall_ms};
   call_ = http_.start(std::move(request), [this](const HttpAnswer& answer) {
     call_ = 0;
     on_urls(answer);
@@ -74,7 +81,7 @@ void WandbUploads::on_urls(const HttpAnswer& answer) {
   urls_ = is_good ? read_urls(answer.body) : WandbUrls{.error = reason_of(answer)};
   // What the server says may repeat the key; what went wrong is told without it.
   if (is_good && !urls_.error.empty()) urls_.error = "the server names no address for it";
-  if (!urls_.error.empty()) return fail(urls_.error, is_for_good(answer));
+  if (!urls_.error.empty()) return fail(urls_.error, verdict_of(answer));
   put();
 }
 
@@ -85,7 +92,7 @@ void WandbUploads::put() {
                                   [&](const auto& entry) { return entry.first == file.name; });
     HttpRequest request{.headers = urls_.headers,
                         .body = file.content,
-                        .deadline_ms = server_.deadline_ms,
+                        .stall_ms = server_.stall_ms,
                         .is_upload = true};
     std::string why = url == urls_.files.end() ? "the server names no address for it" : "";
     if (why.empty() && !file.path.empty()) {
@@ -116,7 +123,7 @@ void WandbUploads::put() {
 void WandbUploads::on_put(const HttpAnswer& answer) {
   const bool is_good = answer.outcome == HttpAnswer::Outcome::kAnswered && answer.status >= 200 &&
                        answer.status < 300;
-  if (!is_good && !is_for_good(answer)) return fail(reason_of(answer), false);
+  if (!is_good && !is_for_good(answer)) return fail(reason_of(answer), verdict_of(answer));
   if (is_good) {
     done_.push_back({batch_.front().name, batch_.front().stamp, true});
     tries_.erase(batch_.front().name);
@@ -129,12 +136,13 @@ void WandbUploads::on_put(const HttpAnswer& answer) {
 }
 
 // The files of the batch wait for another try, those that had enough of them do not.
-void WandbUploads::fail(const std::string& why, bool is_final) {
+void WandbUploads::fail(const std::string& why, Verdict verdict) {
   ++failures_;
   has_failed_ = true;
   for (; !batch_.empty(); batch_.pop_front()) {
     WandbFile& file = batch_.front();
-    if (is_final || ++tries_[file.name] >= kWandbFileTriesMax) {
+    const bool is_tried = verdict == Verdict::kNotNow && ++tries_[file.name] >= kWandbFileTriesMax;
+    if (verdict == Verdict::kNever || is_tried) {
       give_up(file, why);
       continue;
     }

@@ -58,7 +58,10 @@ class WandbUploads {
   void on_urls(const HttpAnswer& answer);
   void put();
   void on_put(const HttpAnswer& answer);
-  void fail(const std::string& why, bool is_final);
+  // What an answer says of the files that were asked for.
+  enum class Verdict { kUnknown, kNotNow, kNever };
+  static Verdict verdict_of(const HttpAnswer& answer);
+  void fail(const std::string& why, Verdict verdict);
   void give_up(const WandbFile& file, const std::string& why);
 
   HttpTransport& http_;

@@ -237,6 +237,16 @@ class PaceTest(WandbTest):
         script.finish()
         self.wait_for_end()
 
+    def test_a_slow_uplink_brings_everything(self) -> None:
+        """A request may take longer than the time that it may stand still."""
+        self.use("?interval_s=0&timeout_s=3")
+        self.server.bytes_per_read = 16 << 10
+        rows = 9000  # eight seconds
+        self.sandbox.train(rows=rows)
+        self.wait_for_end()
+        self.assertEqual(self.steps(), list(range(rows)))
+        self.assertEqual(self.sink()["sent"], rows)
+
     def test_a_stop_asked_for_there_reaches_every_rank(self) -> None:
         self.server.is_stopping = True
         ranks = [self.sandbox.start(helper("until_stopped"), env={

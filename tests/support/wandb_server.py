@@ -17,6 +17,7 @@ import gzip
 import http.server
 import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -99,7 +100,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def body(self) -> bytes:
         """The request's body, unpacked."""
-        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        owner = self.server.owner
+        size = int(self.headers.get("Content-Length") or 0)
+        pieces = []
+        while size > 0:
+            pieces.append(self.rfile.read(min(size, owner.bytes_per_read or size)))
+            if not pieces[-1]:
+                raise ConnectionAbortedError
+            size -= len(pieces[-1])
+            if owner.bytes_per_read:
+                owner.is_over.wait(0.1)
+        data = b"".join(pieces)
         return gzip.decompress(data) if self.headers.get("Content-Encoding") == "gzip" else data
 
     def answer(self, document: object, code: int = 200,
@@ -145,6 +156,11 @@ class HttpServer(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
+    def server_bind(self) -> None:
+        """What is not read soon stays with who sends it."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        super().server_bind()
+
     def handle_error(self, request: object, client_address: object) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
@@ -163,6 +179,8 @@ class Server:
         self.upload_headers: list[str] = []
         self.headers: dict[str, str] = {}  # of every answer
         self.is_stopping = False           # every file_stream is told to stop
+        self.bytes_per_read = 0            # of a body, ten times a second; 0: all
+        self.is_over = threading.Event()
         self.manner: Callable[[Request], Answer | None] = lambda request: None
         self.http = HttpServer(("127.0.0.1", 0), Handler)
         self.http.owner = self
@@ -176,6 +194,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.is_over.set()
         self.http.shutdown()
         self.http.server_close()
         self.thread.join()
