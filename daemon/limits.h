@@ -190,6 +190,9 @@ inline constexpr size_t kWandbOutputBytesMax = size_t{16} << 20;
 // Files that the server is asked for addresses of at once: its answer is no longer than
 // kHttpAnswerBytesMax.
 inline constexpr size_t kWandbFilesPerRequest = 16;
+// Alerts of a run in memory, and tries of one that the server answers with an error.
+inline constexpr size_t kWandbAlertsMax = 100;
+inline constexpr int kWandbAlertTriesMax = 8;
 // Tries of a file; the last one is two minutes after the first.
 inline constexpr int kWandbFileTriesMax = 8;
 

@@ -287,18 +287,6 @@ Status read_rows(store::RunReader& reader, const store::SinkState& state,
   return Done{};
 }
 
-void add_alert(schema::Alert::Reader alert, WandbBatch& batch) {
-  const auto text_of = [](capnp::Text::Reader text) {
-    return formats::clean_utf8({text.begin(), text.size()});
-  };
-  const bool is_warning = alert.getLevel() == schema::Alert::Level::WARN;
-  const bool is_error = alert.getLevel() == schema::Alert::Level::ERROR;
-  batch.alerts.push_back({text_of(alert.getTitle()), text_of(alert.getText()),
-                          is_error     ? "ERROR"
-                          : is_warning ? "WARN"
-                                       : "INFO"});
-}
-
 Status read_records(store::RunReader& reader, const store::SinkState& state,
                     const WandbCursor& cursor, const formats::WandbFacts& facts,
                     const WandbReach& reach, WandbBatch& batch) {
@@ -310,10 +298,8 @@ Status read_records(store::RunReader& reader, const store::SinkState& state,
   Status read =
       reader.for_each_record({}, consoles.first_lsn(), [&](const store::RecordView& view) {
         if (view.lsn >= reach.record_lsn) return false;
-        const bool is_new = view.lsn >= state.record_lsn;
-        batch.records += is_new ? 1 : 0;
+        batch.records += view.lsn >= state.record_lsn ? 1 : 0;
         if (view.record.isConsole()) consoles.add(view, write);
-        if (is_new && view.record.isAlert()) add_alert(view.record.getAlert(), batch);
         return true;
       });
   if (!read) return read;

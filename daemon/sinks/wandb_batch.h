@@ -36,17 +36,10 @@ Result<WandbPlan> plan_batch(store::RunReader& reader, const store::SinkState& s
                              const WandbCursor& cursor, const formats::WandbFacts& facts,
                              size_t rows_max, int64_t now_ns);
 
-struct WandbAlert {
-  std::string title;
-  std::string text;
-  std::string severity;
-};
-
 struct WandbBatch {
   std::vector<std::string> history{};
   std::vector<std::string> events{};
   std::vector<std::string> output{};
-  std::vector<WandbAlert> alerts{};
   uint64_t rows = 0;
   uint64_t records = 0;
   uint64_t left_out = 0;  // rows that no line may be as long as

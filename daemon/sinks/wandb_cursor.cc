@@ -42,7 +42,8 @@ std::string to_text(const WandbCursor& cursor) {
                {"output", cursor.output},       {"stats_ns", cursor.stats_ns},
                {"has_ranks", cursor.has_ranks}, {"is_complete", cursor.is_complete},
                {"step", cursor.step},           {"time_ns", cursor.time_ns},
-               {"consoles", consoles},          {"files", cursor.files}};
+               {"consoles", consoles},          {"files", cursor.files},
+               {"alert", cursor.alert_lsn}};
   if (cursor.reach) json["reach"] = json_of_reach(*cursor.reach);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -61,6 +62,7 @@ Result<WandbCursor> read_wandb_cursor(const std::string& text) try {
   cursor.step = json.at("step");
   cursor.time_ns = json.at("time_ns");
   cursor.files = json.at("files");
+  cursor.alert_lsn = json.value("alert", uint64_t{0});
   for (const Json& at : json.at("consoles")) {
     cursor.consoles[at.at(0).get<uint32_t>()] = {at.at(1), at.at(2)};
   }

@@ -33,7 +33,8 @@ struct WandbCursor {
   uint64_t history = 0;
   uint64_t events = 0;
   uint64_t output = 0;
-  int64_t stats_ns = 0;  // samples up to this time are there
+  int64_t stats_ns = 0;    // samples up to this time are there
+  uint64_t alert_lsn = 0;  // alerts before this record were passed on
   bool has_ranks = false;
   bool is_complete = false;  // it knows the exit code
   // The last row; without a time there was none.

@@ -124,6 +124,16 @@ std::string resume_body(const WandbPlace& place) {
                       "RunResumeStatus");
 }
 
+WandbAlert wandb_alert(schema::Alert::Reader alert) {
+  const auto text_of = [](capnp::Text::Reader text) {
+    return formats::clean_utf8({text.begin(), text.size()});
+  };
+  std::string severity = "INFO";
+  if (alert.getLevel() == schema::Alert::Level::WARN) severity = "WARN";
+  if (alert.getLevel() == schema::Alert::Level::ERROR) severity = "ERROR";
+  return {text_of(alert.getTitle()), text_of(alert.getText()), std::move(severity)};
+}
+
 std::string alert_body(const WandbPlace& place, const WandbAlert& alert) {
   constexpr int64_t kWaitMs = 60'000;  // as W&B's own client asks for unless it is told
   return graphql_body(kAlert,

@@ -5,6 +5,7 @@
 
 #include "daemon/sinks/wandb_batch.h"
 #include "formats/wandb_run.h"
+#include "schema/record.capnp.h"
 
 #include <cstdint>
 #include <optional>
@@ -21,6 +22,13 @@ struct WandbPlace {
   std::string project{};
   std::string run{};
 };
+
+struct WandbAlert {
+  std::string title;
+  std::string text;
+  std::string severity;
+};
+WandbAlert wandb_alert(schema::Alert::Reader alert);
 
 // Bodies of POST /graphql.
 //

@@ -39,6 +39,7 @@ WandbSink::WandbSink(HttpServer server, const SinkParts& parts, const WandbTimes
     : HttpSink(std::move(server), parts),
       times_(times),
       pace_(times.interval_ms, times.heartbeat_ms),
+      alerts_(this->parts().http, this->server()),
       uploads_(this->parts().http, this->server()) {}
 
 Sink::Limits WandbSink::limits() const {
@@ -55,6 +56,7 @@ Status WandbSink::open(const store::RunMeta& run, const std::string& cursor) {
     if (!read) return read.take_error();
     cursor_ = *std::move(read);
   }
+  alerts_.start_at(cursor_.alert_lsn);
   const std::string& path = server().url.path;
   const size_t slash = std::min(path.find('/'), path.size());
   place_ = {.entity = path.substr(0, slash),
@@ -211,9 +213,6 @@ Status WandbSink::add_stream(const Look& look, store::SinkState& state, Collecte
   }
   out.rows = batch_.rows;
   out.records = batch_.records;
-  for (const WandbAlert& alert : batch_.alerts) {
-    add_call(Kind::kAlert, "/graphql", alert_body(place_, alert));
-  }
   if (cursor_.reach || look.is_last) {
     auto summary = summary_of(look, batch_.after.has_ranks);
     if (!summary) return summary.take_error();
@@ -228,6 +227,21 @@ Status WandbSink::add_stream(const Look& look, store::SinkState& state, Collecte
   }
   has_stream_ = true;
   add_call(Kind::kStream, stream_target(place_), stream_body(stream));
+  return Done{};
+}
+
+std::string WandbSink::cursor() const {
+  WandbCursor cursor = cursor_;
+  cursor.alert_lsn = alerts_.done_lsn();
+  return to_text(cursor);
+}
+
+// The run has not ended before they are there.
+Status WandbSink::pass_on_alerts(const Look& look, Collected& out) {
+  if (Status s = alerts_.read(look.reader); !s) return s;
+  alerts_.step(place_, look.now_ms);
+  out.due_ms = alerts_.due_ms(look.now_ms);
+  out.is_behind = !alerts_.is_idle();
   return Done{};
 }
 
@@ -260,6 +274,7 @@ Result<Collected> WandbSink::collect(store::RunReader& reader, store::SinkState&
     out.is_batch = true;
     return out;
   }
+  if (Status s = pass_on_alerts(look, out); !s) return s.take_error();
   const bool is_over = !look.is_running && !cursor_.reach && look.plan.is_empty;
   look.is_last = is_over && !cursor_.is_complete;
   look_for_files(look);
@@ -270,8 +285,9 @@ Result<Collected> WandbSink::collect(store::RunReader& reader, store::SinkState&
   take_uploaded();
   if (look.is_last && !uploads_.is_idle()) {
     look.is_last = false;
-    out.due_ms = look.now_ms + kUploadsLookMs;
+    out.due_ms = earlier(out.due_ms, look.now_ms + kUploadsLookMs);
   }
+  if (!alerts_.is_idle()) look.is_last = false;
   const int64_t config_ms = config_due_ms(look);
   if (config_ms >= 0 && config_ms <= look.now_ms) {
     add_upsert(look.now_ms);
@@ -289,7 +305,7 @@ Result<Collected> WandbSink::collect(store::RunReader& reader, store::SinkState&
   }
   out.is_batch = !calls_.empty();
   const bool is_ending = is_over && !cursor_.is_complete;
-  out.is_behind = cursor_.reach || !look.plan.is_empty || look.plan.held_ns >= 0 || is_ending;
+  out.is_behind |= cursor_.reach || !look.plan.is_empty || look.plan.held_ns >= 0 || is_ending;
   return out;
 }
 
@@ -354,10 +370,6 @@ SendResult WandbSink::refusal(const HttpAnswer& answer) {
   if (is_stream) finals.insert({409, 413, 501});
   if (answer.status == 401 || answer.status == 403) return refused_password(answer);
   if (!finals.contains(answer.status)) return judge_status(answer);
-  if (kind == Kind::kAlert) {
-    log().warn("{}; an alert is not passed on", text_of(answer));
-    return {};
-  }
   if (answer.status == 413 && batch_.rows + batch_.records > 1) {
     // It was not taken, so that smaller ones may be made of it.
     cursor_.reach.reset();
@@ -382,11 +394,6 @@ SendResult WandbSink::judge(const HttpAnswer& answer) {
       }
       return {.kind = SendResult::Kind::kRetry,
               .message = server().url.base + " does not say how much of the run it has"};
-    case Kind::kAlert:
-      if (!graphql_error(answer.body).empty()) {
-        log().warn("{}; an alert is not passed on", text_of(answer));
-      }
-      return {};
     case Kind::kStream:
       judge_stream(answer);
       return {};

@@ -5,13 +5,14 @@
 //
 // The key is read from WANDB_API_KEY or ~/.netrc.  The run is declared and its config kept up to
 // date with UpsertBucket; rows, samples, console and summary are lines of file_stream
-// (wandb_batch.h), sent at W&B's pace (wandb_pace.h); files go their own way (wandb_uploads.h).  Of
-// every line it is known in the store what number it has, so that nothing is there twice or missing
-// whoever dies.
+// (wandb_batch.h), sent at W&B's pace (wandb_pace.h); files and alerts go their own ways
+// (wandb_uploads.h, wandb_alerts.h).  Of every line it is known in the store what number it has, so
+// that nothing is there twice or missing whoever dies.
 //
 // Network thread only.  docs/sinks.md.
 
 #include "daemon/sinks/http_sink.h"
+#include "daemon/sinks/wandb_alerts.h"
 #include "daemon/sinks/wandb_batch.h"
 #include "daemon/sinks/wandb_cursor.h"
 #include "daemon/sinks/wandb_pace.h"
@@ -47,7 +48,7 @@ class WandbSink final : public HttpSink {
   size_t add(const store::RowView&) override { return 0; }  // it collects
   Result<Collected> collect(store::RunReader& reader, store::SinkState& state, size_t rows_max,
                             const Clock& clock) override;
-  std::string cursor() const override { return to_text(cursor_); }
+  std::string cursor() const override;
   void clear() override;
 
  protected:
@@ -55,7 +56,7 @@ class WandbSink final : public HttpSink {
   SendResult judge(const HttpAnswer& answer) override;
 
  private:
-  enum class Kind { kUpsert, kResume, kAlert, kStream };
+  enum class Kind { kUpsert, kResume, kStream };
   struct Pending {
     Kind kind;
     Call call;
@@ -72,6 +73,7 @@ class WandbSink final : public HttpSink {
 
   Status read_run(store::RunReader& reader);
   Status read_facts(store::RunReader& reader);
+  Status pass_on_alerts(const Look& look, Collected& out);
   void look_for_files(const Look& look);
   Status add_last_files(const Look& look);
   void add_content(const std::string& name, std::string content);
@@ -92,8 +94,9 @@ class WandbSink final : public HttpSink {
   const WandbTimes times_;
   WandbPlace place_;
   WandbPace pace_;
+  WandbAlerts alerts_;
   WandbUploads uploads_;
-  WandbCursor cursor_;  // as acknowledged, and what is under way
+  WandbCursor cursor_;  // as acknowledged, and what is under way; its alert_lsn is that of open()
 
   // Of the run, as last read.
   formats::WandbFacts facts_;

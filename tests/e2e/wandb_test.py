@@ -317,6 +317,45 @@ class TroubleTest(WandbTest):
         self.wait_for_end()
         self.assertEqual(self.steps(), list(range(ROWS)))
 
+    def alerts(self) -> list[Request]:
+        """The requests for them."""
+        return [request for request in self.server.requests
+                if request.name == "NotifyScriptableRunAlert"]
+
+    def test_an_alert_comes_once_though_its_rows_are_tried_again(self) -> None:
+        failures = [Answer(500)] * 3
+        self.server.manner = lambda request: \
+            failures.pop() if failures and request.name == "file_stream" else None
+        script = Script(self.sandbox)
+        script.do("log loss=f:1")
+        script.do("alert title text 1")
+        script.finish()
+        self.wait_for_end()
+        self.assertEqual(self.steps(), [0])
+        self.assertEqual([alert.variables["title"] for alert in self.alerts()], ["title"])
+        kill_and_wait(self.sandbox.service())
+        self.server.runs[RUN].exit_code = None
+        self.sandbox.train(rows=1)
+        self.wait_for_end()
+        self.assertEqual(len(self.alerts()), 1, "nor does the next service repeat it")
+
+    def test_an_alert_that_fails_delays_no_row(self) -> None:
+        failures = [Answer(503)]
+        self.server.manner = lambda request: \
+            failures[0] if failures and request.name == "NotifyScriptableRunAlert" else None
+        script = Script(self.sandbox)
+        script.do("alert first text 1")
+        script.do("alert second text 2")
+        script.do("log loss=f:1")
+        self.server.wait_for(lambda: HISTORY in str(self.server.streams()), "the row")
+        script.finish()
+        self.server.wait_for(lambda: len(self.alerts()) > 2, "the alert is tried again")
+        failures.clear()
+        self.wait_for_end()
+        titles = [alert.variables["title"] for alert in self.alerts()]
+        self.assertEqual(titles, ["first"] * (len(titles) - 1) + ["second"])
+        self.assertEqual(self.steps(), [0])
+
     def test_requests_that_are_too_large_are_halved(self) -> None:
         def at_most_100_rows(request: Request) -> Answer | None:
             files = request.body.get("files", {}) if request.name == "file_stream" else {}
