@@ -278,6 +278,7 @@ void Sender::send() {
     case SendResult::Kind::kAcknowledged:
       left_out_in_a_row_ = 0;
       rows_max_ = std::min(limits_.rows, rows_max_ * 2);
+      count_left_out(std::min(batch_rows_, sink_->left_out()), "the store's bytes are no value");
       is_acknowledged_ = true;
       store_watermark();
       return;
@@ -329,12 +330,18 @@ void Sender::split(const SendResult& result) {
   if (++left_out_in_a_row_ > kSinkLeftOutMax) {
     return refuse(result.message + "; it takes no row at all");
   }
-  ++next_.left_out;
-  left_out_why_ = std::to_string(next_.left_out) + " left out, the last because " + result.message;
-  log().warn("sink {}: {}", name_, left_out_why_);
-  batch_rows_ = 0;
+  count_left_out(1, result.message);
   is_acknowledged_ = true;
   store_watermark();
+}
+
+// Of the batch.
+void Sender::count_left_out(uint64_t rows, const std::string& why) {
+  if (rows == 0) return;
+  next_.left_out += rows;
+  batch_rows_ -= std::min(batch_rows_, rows);
+  left_out_why_ = std::to_string(next_.left_out) + " left out, the last because " + why;
+  log().warn("sink {}: {}", name_, left_out_why_);
 }
 
 // What it held is read from the store again, so that a sink which is away costs no memory.

@@ -84,6 +84,7 @@ class Sender {
   void complete_look();
   void note_all_sent();
   void split(const SendResult& result);
+  void count_left_out(uint64_t rows, const std::string& why);
   void forget_batch();
   void fail(const std::string& message, int64_t retry_after_ms);
   void back_off(const std::string& message, int64_t retry_after_ms);

@@ -71,6 +71,7 @@ size_t FileSink::add(const store::RowView& row) {
   // A cell that is no value is the store's fault; the row is left out rather than the file broken.
   if (!json_.append(row, batch_)) {
     batch_.resize(before);
+    ++left_out_;
     return before;
   }
   batch_ += '\n';

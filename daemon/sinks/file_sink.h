@@ -28,13 +28,18 @@ class FileSink final : public Sink {
   size_t add(const store::RowView& row) override;
   std::optional<SendResult> send() override;
   std::string cursor() const override { return std::to_string(offset_); }
-  void clear() override { batch_.clear(); }
+  uint64_t left_out() const override { return left_out_; }
+  void clear() override {
+    batch_.clear();
+    left_out_ = 0;
+  }
 
  private:
   std::string path_;
   shm::Fd file_;
   uint64_t offset_ = 0;  // bytes acknowledged
   std::string batch_;
+  uint64_t left_out_ = 0;  // of the batch
   store::RowJson json_;
 };
 

@@ -67,6 +67,8 @@ class Sink {
   // Adds a row or a record to the batch; returns the batch's bytes so far.
   virtual size_t add(const store::RowView& row) = 0;
   virtual size_t add(const store::RecordView&, const store::ProducerState&) { return 0; }
+  // Rows of the batch that the sink cannot write, or not all of: the store's bytes are no value.
+  virtual uint64_t left_out() const { return 0; }
   // Adds what is known of the run besides: description, processes, config, summary.  Replaces what
   // was sent before.  Errors: the store's.
   virtual Status add_facts(store::RunReader&) { return Done{}; }

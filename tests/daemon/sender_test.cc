@@ -33,6 +33,7 @@ struct Destination {
   bool is_hanging = false;
   size_t batch_max = std::numeric_limits<size_t>::max();
   std::set<uint64_t> bad_rows{};
+  std::set<uint64_t> unreadable{};
 };
 
 class MemorySink final : public Sink {
@@ -49,9 +50,14 @@ class MemorySink final : public Sink {
     return Done{};
   }
   size_t add(const store::RowView& row) override {
-    batch_.push_back(row.bits(0));
+    if (to_.unreadable.contains(row.bits(0))) {
+      ++left_out_;
+    } else {
+      batch_.push_back(row.bits(0));
+    }
     return batch_.size() * 8;
   }
+  uint64_t left_out() const override { return left_out_; }
   std::optional<SendResult> send() override {
     using Kind = SendResult::Kind;
     if (to_.is_hanging) return {};
@@ -71,11 +77,15 @@ class MemorySink final : public Sink {
     return SendResult{};
   }
   std::string cursor() const override { return std::to_string(to_.rows.size()); }
-  void clear() override { batch_.clear(); }
+  void clear() override {
+    batch_.clear();
+    left_out_ = 0;
+  }
 
  private:
   Destination& to_;
   std::vector<uint64_t> batch_;
+  uint64_t left_out_ = 0;
 };
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
@@ -307,6 +317,40 @@ TEST_F(SenderTest, OnlyTheRowsThatAreNotTakenAreLeftOutAndCounted) {
   EXPECT_TRUE(std::is_sorted(to_.rows.begin(), to_.rows.end()));
   EXPECT_EQ(sender->status().sent_rows, 996u);
   EXPECT_EQ(run_.store->sink_state("mem://u@x")->left_out, 4u);
+}
+
+TEST_F(SenderTest, RowsThatCannotBeReadAreCounted) {
+  run_.add(2 * kSinkBatchRows);
+  to_.unreadable = {3, 5, kSinkBatchRows + 1};
+  to_.failures = 2;
+  const auto sender = make_sender();
+  exhaust(*sender);
+  EXPECT_EQ(to_.rows.size(), 2 * kSinkBatchRows - 3);
+  EXPECT_EQ(sender->status().sent_rows, 2 * kSinkBatchRows - 3);
+  EXPECT_EQ(sender->status().left_out_rows, 3u);
+  EXPECT_THAT(sender->status().last_error, HasSubstr("3 left out"));
+}
+
+// A run whose sink is away is closed, and what was learnt of the sink is not forgotten.
+TEST_F(SenderTest, TheNextSenderOfARunKnowsHowMuchAtATimeIsTaken) {
+  run_.add(1000);
+  to_.batch_max = 77;
+  auto sender = make_sender();
+  while (to_.sends < 4) clock_.now_ms = std::max(clock_.now_ms, sender->step());
+  to_.failures = 1;
+  sender->step();
+  ASSERT_TRUE(sender->stuck_until_ms());
+  const Sender::Memory memory = sender->memory();
+  EXPECT_EQ(memory.rows_max, 62u);
+  sender = make_sender();
+  sender->recall(memory);
+  EXPECT_EQ(sender->status().state, "retrying");
+  EXPECT_EQ(sender->status().last_error, "not now");
+  EXPECT_FALSE(sender->stuck_until_ms()) << "it has not tried yet";
+  const int sends = to_.sends;
+  sender->step();
+  EXPECT_EQ(to_.sends, sends + 1);
+  EXPECT_EQ(to_.rows.size(), 62u);
 }
 
 TEST_F(SenderTest, ASinkThatTakesNoRowAtAllIsRefused) {
