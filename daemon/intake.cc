@@ -94,13 +94,17 @@ void Intake::end_without_segment(store::ProducerState state, const EndFacts& fac
 
 void Intake::publish_sent(const store::Cursors& sent, uint32_t network_state) {
   for (const auto& port : ports_) {
-    uint64_t rows = 0;
+    uint64_t attempts = 0;
     for (auto lane = sent.lower_bound({port->producer, 0});
          lane != sent.end() && lane->first.producer == port->producer; ++lane) {
-      rows += lane->second;
+      attempts += lane->second;
     }
-    // Cursors count attempts; dropped rows among them were never sent.
-    rows = std::min(rows, ledger_of(*port).stored);
+    // Cursors count attempts.  How many of these were dropped is known only of all, so that this is
+    // the least that was sent, and exact once everything is.
+    const Ledger ledger = ledger_of(*port);
+    const uint64_t lost = ledger.attempted - ledger.stored;
+    const uint64_t least = std::min(attempts - std::min(attempts, lost), ledger.stored);
+    const uint64_t rows = std::max(least, port->sent_rows.load(std::memory_order_relaxed));
     port->sent_rows.store(rows, std::memory_order_relaxed);
     port->segment->service().sent_rows.store(rows, std::memory_order_relaxed);
     port->segment->service().network_state.store(network_state, std::memory_order_relaxed);

@@ -247,6 +247,29 @@ TEST_F(IntakeTest, ADeadProducerIsDrainedToItsTailsThenSettled) {
   EXPECT_EQ(board_.meta().state, "crashed");
 }
 
+// Cursors count attempts: of ten rows, of which four were dropped, six can have been sent.
+TEST_F(IntakeTest, SentIsNeverMoreThanWhatWasSent) {
+  const auto process = join(0);
+  process->register_keys(0, 64, {"a"});
+  for (int i = 0; i < 4; ++i) {
+    process->ring(0).take_seq();
+    process->ring(0).count_drop();
+  }
+  for (int i = 0; i < 6; ++i) process->log(0, 64, {1});
+  turn_and_store();
+  const auto sent_after = [&](uint64_t seq) {
+    intake_->publish_sent({{{1, 0}, seq}}, 1);
+    return process->segment().service().sent_rows.load();
+  };
+  EXPECT_EQ(sent_after(3), 0u);
+  EXPECT_EQ(sent_after(6), 2u);
+  process->ring(0).take_seq();
+  process->ring(0).count_drop();
+  turn_and_store();
+  EXPECT_EQ(sent_after(6), 2u) << "what was sent stays sent";
+  EXPECT_EQ(sent_after(11), 6u) << "exact once all are";
+}
+
 TEST_F(IntakeTest, RowsThatNobodyCountedAreMissing) {
   const auto process = join(0);
   process->register_keys(0, 64, {"a"});
