@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <set>
 #include <utility>
 
 namespace ringlog::service {
@@ -40,6 +41,12 @@ void append_number(std::string& out, Number value) {
 void append_text(std::string& out, const std::string& name, std::string_view text) {
   out += ',' + name + "=\"";
   for (const char c : text.substr(0, kTextSizeMax)) {
+    if (c == '\n') {
+      // VictoriaMetrics ends a line here, quoted or not: the row's numbers would be lost, and the
+      // rest of the text be read as rows.
+      out += "\\\\n";
+      continue;
+    }
     if (c == '"' || c == '\\') out += '\\';
     out += c;
   }
@@ -96,22 +103,16 @@ void append_tree(std::string& out, const std::string& name, const store::Tree& t
   }
 }
 
-// Two rows of a rank must not have one time: they would be one point.  Its last three digits are
-// those of seq, which within a microsecond never come back.
-int64_t unique_time_ns(const store::RowView& row) {
-  constexpr int64_t kDigits = 1000;
-  return row.time_ns() - row.time_ns() % kDigits + static_cast<int64_t>(row.seq() % kDigits);
-}
-
 }  // namespace
 
 Sink::Limits InfluxSink::limits() const {
   return {.rows = kLineBatchRows, .bytes = kEngineBatchBytes, .interval_ms = kEngineIntervalMs};
 }
 
-Status InfluxSink::open(const store::RunMeta& run, const std::string&) {
-  // The sink is opened before the run is described only if nothing was stored yet.
-  if (run.run_id.empty()) return Error{Code::kIo, "the run is not described yet"};
+Status InfluxSink::open(const store::RunMeta& run, const std::string& cursor) {
+  auto times = InfluxTimes::from_text(cursor);
+  if (!times) return times.take_error();
+  times_ = next_times_ = *std::move(times);
   head_ = "ringlog,project=" + escaped(run.project) + ",run=" + escaped(run.run_id) + ",rank=";
   cells_.clear();
   return Done{};
@@ -122,10 +123,15 @@ const std::vector<InfluxSink::Cell>& InfluxSink::cells_of(const store::RowView& 
   if (known != cells_.end()) return known->second;
   if (cells_.size() >= kSinkKeySetsMax) cells_.clear();
   std::vector<Cell> cells;
+  // Names that the server and the row's own fields have; of others only one may be in a line.
+  std::set<std::string> taken = {"", "time", "_seq", "_step"};
   for (size_t i = 0; i < row.size(); ++i) {
+    const bool is_other = row.column(i).type == store::ColumnType::kOther;
+    const std::string ending = is_other ? "_text" : "";
     std::string name = escaped(record::display_path(row.column(i).path));
-    // Names that the row's own fields and the server have.
-    if (name.empty() || name == "time" || name == "_seq" || name == "_step") name += '_';
+    while (taken.contains(name) || taken.contains(name + ending)) name += '_';
+    taken.insert(name);
+    taken.insert(name + ending);
     cells.push_back({i, row.column(i).type, std::move(name)});
   }
   return cells_.emplace(row.keys().id, std::move(cells)).first->second;
@@ -142,20 +148,30 @@ size_t InfluxSink::add(const store::RowView& row) {
     lines_ += ",lane=";
     append_number(lines_, lane);
   }
+  const InfluxTime time = next_times_.take({producer.producer, row.ring()},
+                                           {.time_ns = row.time_ns(), .seq = row.seq()});
+  if (time.block) {
+    lines_ += ",block=";
+    append_number(lines_, *time.block);
+  }
   lines_ += " _seq=";
   append_number(lines_, row.public_seq());
   lines_ += "i,_step=";
   append_number(lines_, static_cast<int64_t>(row.step()));
   lines_ += 'i';
+  bool is_whole = true;
   for (const Cell& cell : cells_of(row)) {
     if (cell.type != store::ColumnType::kOther) {
       append_field(lines_, cell.name, cell.type, row.bits(cell.index));
     } else if (const auto value = row.value(cell.index)) {
       append_tree(lines_, cell.name, *value);
+    } else {
+      is_whole = false;  // the store's bytes are no value
     }
   }
+  left_out_ += is_whole ? 0 : 1;
   lines_ += ' ';
-  append_number(lines_, unique_time_ns(row));
+  append_number(lines_, time.ns);
   lines_ += '\n';
   return lines_.size();
 }
@@ -163,11 +179,16 @@ size_t InfluxSink::add(const store::RowView& row) {
 void InfluxSink::clear() {
   HttpSink::clear();
   std::string().swap(lines_);
+  next_times_ = times_;
+  left_out_ = 0;
   is_sent_ = false;
 }
 
 std::optional<HttpSink::Call> InfluxSink::next() {
-  if (std::exchange(is_sent_, true)) return {};
+  if (std::exchange(is_sent_, true)) {
+    times_ = next_times_;
+    return {};
+  }
   const SinkUrl& url = server().url;
   std::string target;
   if (const auto bucket = url.options.find("bucket"); bucket != url.options.end()) {
@@ -207,7 +228,8 @@ Result<std::unique_ptr<Sink>> make_influx_sink(const std::string& url, const Sin
   if (parts == nullptr) return std::unique_ptr<Sink>();
   server->headers = {"Content-Type: text/plain; charset=utf-8"};
   if (const char* token = std::getenv("INFLUX_TOKEN")) {
-    server->headers.push_back("Authorization: Token " + std::string(token));
+    server->token = token;
+    server->headers.push_back("Authorization: Token " + server->token);
   }
   return std::unique_ptr<Sink>(std::make_unique<InfluxSink>(*std::move(server), *parts));
 }

@@ -7,12 +7,14 @@
 //
 // The password is read from INFLUX_PASSWORD or ~/.netrc, a token from INFLUX_TOKEN.  One line a
 // row: a measurement, tags that name the rank, a field for each metric.  A line that is sent again
-// has the same tags and time, so that it replaces itself.  docs/sinks.md says what gets lost on the
-// way.
+// has the same tags and time, so that it replaces itself, and no other line has them
+// (influx_times.h); what decides about that is the cursor.  docs/sinks.md says what gets lost on
+// the way.
 //
 // Network thread only.
 
 #include "daemon/sinks/http_sink.h"
+#include "daemon/sinks/influx_times.h"
 
 #include <cstdint>
 #include <memory>
@@ -29,6 +31,8 @@ class InfluxSink final : public HttpSink {
   Limits limits() const override;
   Status open(const store::RunMeta& run, const std::string& cursor) override;
   size_t add(const store::RowView& row) override;
+  uint64_t left_out() const override { return left_out_; }
+  std::string cursor() const override { return times_.to_text(); }
   void clear() override;
 
  protected:
@@ -45,7 +49,11 @@ class InfluxSink final : public HttpSink {
 
   std::string head_;                                       // measurement and the run's tags
   std::unordered_map<uint32_t, std::vector<Cell>> cells_;  // by key set
+  InfluxTimes times_;                                      // behind what was acknowledged
+  // The batch.
   std::string lines_;
+  InfluxTimes next_times_;  // behind it
+  uint64_t left_out_ = 0;   // rows that lack a cell
   bool is_sent_ = false;
 };
 

@@ -15,6 +15,7 @@ from influx2 import Influx2
 from rows import BOOLEAN, FLOAT, INFINITY, INTEGER, SIGN, UNSIGNED, bits_of, float_bits, signed, \
     word_of
 from sandbox import RUN, SandboxTest, kill_and_wait, until
+from script import Script
 
 RANKS = 4
 ROWS = 500
@@ -130,6 +131,22 @@ class InfluxDbTest(LineProtocolTest):
             self.check_float(row, index)
         self.assertEqual(seen, {(rank, 0, index) for rank, rows in enumerate(expected)
                                 for index in range(rows)})
+
+
+    def test_rows_of_one_given_time_are_all_there(self) -> None:
+        """And a service that dies on the way changes no point."""
+        rows = 2500
+        self.sandbox.environment["RINGLOG_SINKS"] = self.influx.url()
+        script = Script(self.sandbox)
+        for index in range(rows):
+            script.do(f"log i=i:{index} time_ns=1700000000000000000")
+            if index == rows // 2:
+                until(lambda: self.sink()["sent"] > 0, "some rows are sent")
+                kill_and_wait(self.sandbox.service())
+        script.finish()
+        self.wait_until_sent()
+        found = self.influx.query("SELECT i FROM ringlog")
+        self.assertEqual(sorted(values[1] for values in found[0]["values"]), list(range(rows)))
 
 
 @needs_program("victoria-metrics")
@@ -258,6 +275,17 @@ class Influx2Test(LineProtocolTest):
             (500, "internal error", "oops"), (413, "request too large", "too many bytes")]
         self.train(self.influx.url())
         self.check_all()
+
+    def test_names_that_are_the_same_there_are_two_fields(self) -> None:
+        self.sandbox.environment["RINGLOG_SINKS"] = self.influx.url()
+        script = Script(self.sandbox)
+        script.do("log a.b=f:1 a>b=f:2")
+        script.finish()
+        self.wait_until_sent()
+        (fields,) = self.influx.points.values()
+        found = {name: fields[name] for name in fields if name.startswith("a")}
+        self.assertEqual(sorted(found), ["a.b", "a.b_"])
+        self.assertEqual(sorted(found.values()), ["1", "2"])
 
     def test_a_wrong_token_is_refused_and_never_shown(self) -> None:
         self.sandbox.environment["INFLUX_TOKEN"] = "-".join(["another", "token"])

@@ -1,6 +1,6 @@
 // A program that does what it is told, line by line: the tests then read like the user's code.
 //
-//   init                          log loss=f:0.5 n=i:3 [step=7] [commit=0]
+//   init                          log loss=f:0.5 n=i:3 [step=7] [commit=0] [time_ns=5]
 //   config net>width=i:3          summary best=f:1
 //   metric val/* epoch max,last   hist grad 4 0 1 2 3
 //   alert title text [0-2]        save PATTERN [now|live|end [BASE]]
@@ -108,6 +108,8 @@ Object fields(const Words& words, ringlog::LogOptions* options) {
     const std::string text = words[i].substr(equal + 1);
     if (options != nullptr && key == "step") {
       options->step = std::strtoull(text.c_str(), nullptr, 10);
+    } else if (options != nullptr && key == "time_ns") {
+      options->time_ns = std::strtoll(text.c_str(), nullptr, 10);
     } else if (options != nullptr && key == "commit") {
       options->commit = text == "1";
     } else {
