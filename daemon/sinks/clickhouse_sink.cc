@@ -6,7 +6,9 @@
 #include "record/path.h"
 #include "shm/posix.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <utility>
@@ -98,7 +100,8 @@ Sink::Limits ClickHouseSink::limits() const {
           .is_rows_only = false};
 }
 
-Status ClickHouseSink::open(const store::RunMeta& run, const std::string&) {
+Status ClickHouseSink::open(const store::RunMeta& run, const std::string& cursor) {
+  updated_ns_ = std::strtoull(cursor.c_str(), nullptr, 10);
   RowBinary head;
   head.text(run.project);
   head.text(run.run_id);
@@ -209,7 +212,10 @@ Status ClickHouseSink::add_facts(store::RunReader& run) {
   if (!config) return config.take_error();
   auto summary = run.summary();
   if (!summary) return summary.take_error();
-  const auto now_ns = static_cast<uint64_t>(shm::realtime_ns());
+  // ClickHouse keeps the highest version, so newer facts must have one also behind a clock that was
+  // set back.
+  updated_ns_ = std::max(updated_ns_ + 1, static_cast<uint64_t>(shm::realtime_ns()));
+  const uint64_t now_ns = updated_ns_;
   begin(Table::kRuns);
   RowBinary& out = rows(Table::kRuns);
   for (const std::string* text : {&meta->host, &meta->name, &meta->group}) out.text(*text);

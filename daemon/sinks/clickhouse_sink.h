@@ -32,6 +32,10 @@ class ClickHouseSink final : public HttpSink {
   size_t add(const store::RowView& row) override;
   size_t add(const store::RecordView& record, const store::ProducerState& producer) override;
   Status add_facts(store::RunReader& run) override;
+  // The version of the last facts.
+  std::string cursor() const override {
+    return updated_ns_ == 0 ? "" : std::to_string(updated_ns_);
+  }
   void clear() override;
 
  protected:
@@ -58,6 +62,7 @@ class ClickHouseSink final : public HttpSink {
   std::unordered_map<uint32_t, std::vector<Cell>> cells_;  // by key set
   std::array<RowBinary, kClickHouseTables> rows_;          // of the batch
   size_t tables_made_ = 0;
+  uint64_t updated_ns_ = 0;  // of the last facts; never less, whatever the clock says
 };
 
 // As make_sink(); without parts it only checks the URL.

@@ -2,6 +2,7 @@
 
 #include "daemon/limits.h"
 #include "daemon/sinks/compress.h"
+#include "daemon/sinks/netrc.h"
 
 #include <algorithm>
 #include <charconv>
@@ -97,13 +98,18 @@ void HttpSink::start(Call call) {
   }
   call_ = parts_.http.start(std::move(request), [this](HttpAnswer answer) {
     call_ = 0;
-    for (std::string* said : {&answer.body, &answer.location, &answer.message}) {
-      hide(*said, server_.password);
-      hide_credentials(*said);
-    }
+    for (std::string* said : {&answer.body, &answer.location, &answer.message}) hide_secrets(*said);
     answer_ = std::move(answer);
     parts_.ready();
   });
+}
+
+void HttpSink::hide_secrets(std::string& text) const {
+  if (text.empty()) return;
+  hide(text, server_.password);
+  hide(text, server_.token);
+  if (server_.password.empty()) hide(text, netrc_password(server_.url.host).value_or(""));
+  hide_credentials(text);
 }
 
 void HttpSink::clear() {
@@ -126,7 +132,7 @@ SendResult HttpSink::judge_status(const HttpAnswer& answer) const {
   if (answer.outcome != Outcome::kAnswered) return judge_failure(server_.url.base, answer);
   const int status = answer.status;
   if (status >= 200 && status < 300) return {};
-  if (status == 401 || status == 403 || status == 407) return refused_password(answer);
+  if (status == 401 || status == 403) return refused_password(answer);
   SendResult result{
       .kind = Kind::kRetry, .retry_after_ms = answer.retry_after_ms, .message = text_of(answer)};
   if (status >= 300 && status < 400) {
@@ -136,6 +142,8 @@ SendResult HttpSink::judge_status(const HttpAnswer& answer) const {
                      "; a password is not sent on, so use that address if it is right";
   } else if (status == 400 || status == 413 || status == 422) {
     result.kind = Kind::kSplit;
+  } else if (status == 407) {
+    result.message += "; that is the proxy's: put user and password into http_proxy or https_proxy";
   } else if (status == 404) {
     result.message += "; is this the address and the database?";
   }

@@ -24,6 +24,7 @@ struct HttpServer {
   SinkUrl url;
   std::string user{};
   std::string password{};
+  std::string token{};                 // that stands in `headers`
   std::string secrets{};               // where people put the password, for messages
   std::vector<std::string> headers{};  // of every request
   Coding coding = Coding::kNone;
@@ -61,6 +62,8 @@ class HttpSink : public Sink {
 
  private:
   void start(Call call);
+  // A server may repeat what it was sent, and what it answers is logged and shown.
+  void hide_secrets(std::string& text) const;
 
   const HttpServer server_;
   const SinkParts parts_;

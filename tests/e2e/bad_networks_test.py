@@ -247,6 +247,30 @@ class BadNetworksTest(SandboxTest):
             self.assertNotIn(password, text)
             self.assertNotIn(basic, text)
 
+    def test_a_token_and_a_password_of_netrc_are_nowhere_either(self) -> None:
+        secret = "-".join(["a", "secret", "of", "ours"])
+        (self.sandbox.scratch / ".netrc").write_text(f"machine 127.0.0.1 login me "
+                                                     f"password {secret}\n")
+        server = RudeServer(self.sandbox)
+        server.usual = answer("503 Service Unavailable", f"you said {secret}".encode())
+        influx = f"influx+http://127.0.0.1:{server.port}/db"
+        for number, (url, env) in enumerate([(server.url(user="me@"), {}),
+                                             (influx, {"INFLUX_TOKEN": secret})]):
+            self.sandbox.train(number, run=f"run-{number}", rows=1, rank=0,
+                               env={"RINGLOG_SINKS": url} | env)
+            until(lambda run=f"run-{number}": "you said" in self.sinks(run)[0]["error"],
+                  "its answer is shown")
+            self.assertIn("you said ***", self.sinks(f"run-{number}")[0]["error"])
+            self.assertNotIn(secret, self.sandbox.log_of_service())
+            kill_and_wait(self.sandbox.service())
+
+    def test_a_proxy_that_wants_a_password_is_not_taken_for_the_server(self) -> None:
+        proxy = RudeServer(self.sandbox)
+        proxy.usual = answer("407 Proxy Authentication Required")
+        self.train("clickhouse+http://far.invalid:8123/default",
+                   http_proxy=f"http://127.0.0.1:{proxy.port}")
+        self.wait_for_state("retrying", "407", "the proxy's", "http_proxy")
+
     def test_who_waits_for_the_sink_waits_as_long_as_they_said(self) -> None:
         """And finish() does not wait for it at all."""
         server = RudeServer(self.sandbox)
