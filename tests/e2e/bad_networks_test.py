@@ -62,6 +62,42 @@ class BadNetworksTest(SandboxTest):
     def test_it_hangs(self) -> None:
         self.check_that_it_recovers(hang, says="timed out", options="?timeout_s=1")
 
+    def test_whoever_logs_does_not_wait_for_a_sink_that_hangs(self) -> None:
+        """A row that would have to wait is dropped here, and none is."""
+        server = RudeServer(self.sandbox)
+        server.usual = hang
+        rank = self.sandbox.rank(0, burst=100, pause_ms=1, kinds="numbers",
+                                 env={"RINGLOG_SINKS": server.url(), "RINGLOG_FULL_RING": "drop"})
+        rank.expect("logging")
+        until(lambda: server.requests, "a request that is not answered")
+        before = self.sandbox.ledger.committed(0)
+        # More than its ring has room for.
+        until(lambda: self.sandbox.ledger.committed(0) >= before + 100_000, "many rows")
+        self.sandbox.ledger.stop()
+        report = rank.finish()
+        self.assertEqual((report["dropped"], report["stored"]), (0, report["attempted"]))
+        self.assertEqual(self.sinks()[0]["sent"], 0)
+
+    def test_progress_tells_what_is_sent_meanwhile(self) -> None:
+        def takes_a_hundred_slowly(server: RudeServer, connection, request: Request) -> None:
+            if request.table != "ringlog_points":
+                return take(server, connection, request)
+            if len(list(read_points(request.body))) > 100:
+                return answer("413 Payload Too Large")(server, connection, request)
+            server.is_over.wait(0.3)
+            return take(server, connection, request)
+
+        server = RudeServer(self.sandbox)
+        server.usual = takes_a_hundred_slowly
+        script = Script(self.sandbox, RINGLOG_SINKS=server.url())
+        for index in range(ROWS):
+            script.do(f"log i=i:{index}")
+        told = [int(word) for word in script.ask("progress 60000").split()]
+        script.finish()
+        self.assertEqual(told, sorted(told))
+        self.assertEqual(told[-1], ROWS)
+        self.assertGreaterEqual(len(set(told) - {0, ROWS}), 2, told)
+
     def test_it_answers_byte_by_byte(self) -> None:
         self.check_that_it_recovers(byte_by_byte, says="timed out", options="?timeout_s=1")
 

@@ -7,6 +7,7 @@
 //   console TEXT                  (with \n and \r for what they stand for)
 //   flush                         deliver run | summary
 //   sent MS                       (waits so long until the sinks have all)
+//   progress MS                   (the same; what it was told meanwhile of the rows sent)
 //   live [DIR]                    status
 //   should_stop [STEP]            checkpoint STEP
 //   fork loss=f:1                 (a child that logs one row, then leaves)
@@ -170,6 +171,19 @@ std::string wait_until_sent(const Words& words) {
   return done ? std::to_string(done->stored) + " " + std::to_string(done->sent) : failed(done);
 }
 
+std::string sent_meanwhile(const Words& words) {
+  std::string told;
+  uint64_t last = 0;
+  auto done = g_run->flush(ringlog::Durability::kSent)
+                  .wait(std::chrono::milliseconds(std::stoi(words[1])),
+                        [&](const ringlog::Progress& progress) {
+                          const uint64_t sent = progress.positions.sent;
+                          if (sent == std::exchange(last, sent)) return;
+                          told += std::to_string(sent) + " ";
+                        });
+  return done ? told + std::to_string(done->sent) : failed(done);
+}
+
 std::string sync_status() {
   const ringlog::SyncStatus s = g_run->sync_status();
   return std::to_string(s.attempted) + " " + std::to_string(s.stored) + " " +
@@ -270,6 +284,7 @@ std::string obey(const Words& words) {
   if (what == "metric") return define_metric(words);
   if (what == "flush") return flush();
   if (what == "sent") return wait_until_sent(words);
+  if (what == "progress") return sent_meanwhile(words);
   if (what == "deliver") return deliver(words[1]);
   if (what == "live") return live_summary(words);
   if (what == "forks") return fork_children(words);
