@@ -86,6 +86,22 @@ void ConsoleLines::erase(Screen& screen, char what, size_t how) {
   for (size_t i = screen.row + 1; i < screen.lines.size(); ++i) screen.lines[i].cells.clear();
 }
 
+void ConsoleLines::move_down(Screen& screen, size_t count) {
+  const size_t last = screen.lines.size() - 1;
+  screen.row = std::min(screen.row + std::min(count, last), last);
+}
+
+void ConsoleLines::save_cursor(Screen& screen) {
+  screen.saved_row = screen.row;
+  screen.saved_column = screen.column;
+}
+
+// Of a line that has been visited since the oldest one that is left stands in.
+void ConsoleLines::restore_cursor(Screen& screen) {
+  screen.row = std::min(screen.saved_row, screen.lines.size() - 1);
+  screen.column = screen.saved_column;
+}
+
 void ConsoleLines::take_sequence(Screen& screen, char final) {
   const size_t count = std::max<size_t>(number_in(screen.parameters, 1), 1);
   switch (final) {
@@ -93,9 +109,19 @@ void ConsoleLines::take_sequence(Screen& screen, char final) {
       screen.row -= std::min(screen.row, count);
       return;
     case 'B':
-      screen.row =
-          std::min(screen.row + std::min(count, screen.lines.size()), screen.lines.size() - 1);
+      return move_down(screen, count);
+    case 'E':
+      screen.column = 0;
+      return move_down(screen, count);
+    case 'F':
+      screen.column = 0;
+      screen.row -= std::min(screen.row, count);
       return;
+    case 's':
+    case 'u':
+      // With parameters they are about modes and keyboards.
+      if (!screen.parameters.empty()) return;
+      return final == 's' ? save_cursor(screen) : restore_cursor(screen);
     case 'C':
       screen.column =
           std::min(screen.column + std::min(count, kConsoleColumnsMax), kConsoleColumnsMax - 1);
@@ -128,6 +154,10 @@ void ConsoleLines::take_escape(Screen& screen, char32_t c) {
     screen.state = State::kString;
   } else if (c == U'(' || c == U')') {
     screen.state = State::kCharset;
+  } else if (c == U'7') {
+    save_cursor(screen);
+  } else if (c == U'8') {
+    restore_cursor(screen);
   }
 }
 
@@ -215,6 +245,8 @@ void ConsoleLines::release(size_t held_lines, bool with_cursor, const Visitor& v
     for (const char32_t c : line.cells) append_utf8(c, out.text);
     from->lines.erase(from->lines.begin() + static_cast<std::ptrdiff_t>(oldest));
     if (from->row > oldest) --from->row;
+    if (from->saved_row == oldest) from->saved_row = from->saved_column = 0;
+    if (from->saved_row > oldest) --from->saved_row;
     visitor(std::move(out));
   }
 }
@@ -236,7 +268,7 @@ void ConsoleLines::add(std::string_view bytes, bool is_stderr, int64_t time_ns,
 bool ConsoleLines::is_clean() const {
   return std::all_of(screens_.begin(), screens_.end(), [](const Screen& screen) {
     return screen.lines.size() == 1 && screen.lines.front().stamp == 0 && screen.column == 0 &&
-           screen.state == State::kText && screen.unfinished.empty();
+           screen.saved_column == 0 && screen.state == State::kText && screen.unfinished.empty();
   });
 }
 

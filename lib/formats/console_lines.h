@@ -56,6 +56,8 @@ class ConsoleLines {
     std::deque<Line> lines = std::deque<Line>(1);
     size_t row = 0;
     size_t column = 0;
+    size_t saved_row = 0;
+    size_t saved_column = 0;
     State state = State::kText;
     std::string parameters{};  // of the sequence that is being read
     std::string unfinished{};  // bytes of a character that goes on
@@ -66,6 +68,9 @@ class ConsoleLines {
   void take_control(Screen& screen, char32_t c);
   void take_escape(Screen& screen, char32_t c);
   void take_sequence(Screen& screen, char final);
+  static void move_down(Screen& screen, size_t count);
+  static void save_cursor(Screen& screen);
+  static void restore_cursor(Screen& screen);
   void put(Screen& screen, char32_t c);
   void next_line(Screen& screen);
   void start_over(Screen& screen);

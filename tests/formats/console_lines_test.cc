@@ -74,6 +74,30 @@ TEST(ConsoleLines, NestedBarsAreOneLineEach) {
   EXPECT_EQ(screen.err("\n\n").end(), (Texts{"<epoch 2>", "<step 2>"}));
 }
 
+TEST(ConsoleLines, CursorsGoToOtherLinesAndComeBack) {
+  EXPECT_EQ(Screen().out("one\ntwo\nthree\x1b[2FONE\x1b[ETWO\x1b[5EX\n").end(),
+            (Texts{"ONE", "TWO", "Xhree"}));
+  EXPECT_EQ(Screen()
+                .out("a\nb \x1b"
+                     "7\x1b[A!\x1b"
+                     "8c\n")
+                .end(),
+            (Texts{"a !", "b c"}));
+  EXPECT_EQ(Screen().out("a\nb \x1b[s\x1b[Fx\x1b[uc\n").end(), (Texts{"x", "b c"}));
+  EXPECT_EQ(Screen().out("a \x1b[?1s\x1b[>1uc\n").end(), Texts{"a c"});
+  EXPECT_EQ(Screen()
+                .out("a\x1b[8mb\x1b"
+                     "8c\n")
+                .end(),
+            Texts{"cb"})
+      << "nothing was saved";
+  // A line that was saved and has gone.
+  Screen screen(2);
+  screen.out("first\x1b[s\n");
+  for (int i = 0; i < 5; ++i) screen.out(std::to_string(i) + "\n");
+  EXPECT_EQ(screen.out("\x1b[u!").end(), (Texts{"first", "0", "1", "2", "4", "!"}));
+}
+
 TEST(ConsoleLines, ABarOnOneStreamIsNotTornByLinesOfTheOther) {
   Screen screen;
   screen.err("\r10%").out("epoch 1\n").err("\r20%").out("epoch 2\n").err("\r30%\n");
