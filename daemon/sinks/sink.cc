@@ -36,7 +36,7 @@ Result<std::unique_ptr<Sink>> make(const std::string& url, const SinkParts* part
     known += (known.empty() ? "" : ", ") + std::string(scheme.form);
   }
   return Error{Code::kInvalidArgument,
-               "sink " + without_credentials(url) + " is of an unknown kind; known are " + known};
+               "sink " + shown_sink(url) + " is of an unknown kind; known are " + known};
 }
 
 }  // namespace

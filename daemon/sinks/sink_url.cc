@@ -26,7 +26,7 @@ bool has_odd_bytes(std::string_view text) {
 }
 
 Error bad(const std::string& url, const std::string& why) {
-  return {Code::kInvalidArgument, "sink " + without_credentials(url) + " " + why};
+  return {Code::kInvalidArgument, "sink " + shown_sink(url) + " " + why};
 }
 
 Status read_options(const std::string& url, std::string_view query, std::string_view known,
@@ -38,8 +38,7 @@ Status read_options(const std::string& url, std::string_view query, std::string_
     const std::string name(pair.substr(0, equals));
     const std::string listed = " " + std::string(known) + " ";
     if (listed.find(" " + name + " ") == std::string::npos) {
-      return bad(url.substr(0, url.find('?')),
-                 "has the unknown option " + name + "; known are: " + std::string(known));
+      return bad(url, "has the unknown option " + name + "; known are: " + std::string(known));
     }
     out.options[name] = url_decode(pair.substr(std::min(equals + 1, pair.size())));
   }
@@ -123,6 +122,10 @@ std::string url_decode(std::string_view text) {
     }
   }
   return out;
+}
+
+std::string shown_sink(const std::string& url) {
+  return without_credentials(url.substr(0, url.find_first_of("?#")));
 }
 
 std::string without_credentials(const std::string& url) {

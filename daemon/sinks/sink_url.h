@@ -36,5 +36,8 @@ std::string url_decode(std::string_view text);
 // The URL as it may be shown and stored: without its password.  A user name stays, because the next
 // service needs it.
 std::string without_credentials(const std::string& url);
+// As a message about a URL that cannot be used has it: without its options too, which may be
+// anything.
+std::string shown_sink(const std::string& url);
 
 }  // namespace ringlog::service

@@ -406,7 +406,7 @@ Result<std::unique_ptr<Sink>> make_wandb_sink(const std::string& url, const Sink
   auto read = parse_sink_url(url, "interval_s heartbeat_s timeout_s", kSecrets.places);
   if (!read) return read.take_error();
   if (!read->user.empty()) {
-    return Error{Code::kInvalidArgument, "sink " + without_credentials(url) +
+    return Error{Code::kInvalidArgument, "the sink of " + read->base +
                                              " names a user; W&B knows people by the key in " +
                                              std::string(kSecrets.places)};
   }

@@ -37,6 +37,9 @@ TEST(EnvironmentFacts, HaveWhatExplainsARunAndNoSecret) {
                              {"NCCL_DEBUG", "INFO"},
                              {"PMIX_SECURITY_KEY", "secret1"},
                              {"RAY_TOKEN", "secret2"},
+                             {"SLURM_JWT", "secret6"},
+                             {"OMPI_MCA_orte_precondition_transports", "secret7-secret8"},
+                             {"RAY_ADDRESS", "https://host/x?access_token=secret9"},
                              {"TORCH_HOME", "http://me:secret3@host/x"},
                              {"MY_OWN", "secret4"},
                              {"AWS_SECRET_ACCESS_KEY", "secret5"}});

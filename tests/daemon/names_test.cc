@@ -60,7 +60,7 @@ TEST(Sinks, AreKnownByTheirScheme) {
   EXPECT_THAT(check_sink("jsonl+file:///tmp/x.jsonl"), IsOk());
   EXPECT_THAT(check_sink("jsonl+file://x.jsonl"), FailsWith(Code::kInvalidArgument));
   EXPECT_THAT(
-      check_sink("carrier+pigeon://user:secret@coop/1"),
+      check_sink("carrier+pigeon://user:secret@coop/1?token=secret"),
       FailsWith(Code::kInvalidArgument,
                 ::testing::AllOf(HasSubstr("carrier+pigeon://user@coop/1"),
                                  HasSubstr("jsonl+file://"), ::testing::Not(HasSubstr("secret")))));
