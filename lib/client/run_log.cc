@@ -91,9 +91,11 @@ ThreadRing* RunCore::find_ring() noexcept {
 }
 
 void RunCore::note_step(uint64_t step) noexcept {
+  // The last step there is follows itself, as the service has it.
+  const uint64_t next = step == UINT64_MAX ? step : step + 1;
   // Only a counter; threads that log explicit steps at the same time agree on one of them.
-  if (next_step_.load(std::memory_order_relaxed) != step + 1) {
-    next_step_.store(step + 1, std::memory_order_relaxed);
+  if (next_step_.load(std::memory_order_relaxed) != next) {
+    next_step_.store(next, std::memory_order_relaxed);
   }
 }
 
@@ -200,6 +202,8 @@ void RunCore::log_items(std::span<const Item> items, const LogOptions& options) 
     options.commit ? note_step(step) : next_step_.store(step, std::memory_order_relaxed);
   } else if (options.commit) {
     step = next_step_.fetch_add(1, std::memory_order_relaxed);
+    if (step == UINT64_MAX) [[unlikely]]
+      note_step(step);
   } else {
     step = next_step_.load(std::memory_order_relaxed);
   }

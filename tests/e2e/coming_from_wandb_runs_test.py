@@ -150,6 +150,16 @@ class DataTest(SandboxTest):
         self.assertEqual([row["_step"] for row in self.sandbox.rows()], [5, 3, 3, 9, 10])
         self.assertTrue(self.sandbox.verify()["ok"])
 
+    def test_step_rules_late_steps_end(self) -> None:
+        """The last step there is follows itself: the next automatic one does not begin anew."""
+        last = 2**64 - 1
+        script = Script(self.sandbox)
+        script.do(f"log a=i:1 step={last}")
+        script.do("log a=i:2")
+        script.do("log a=i:3")
+        script.finish()
+        self.assertEqual([row["_step"] for row in self.sandbox.rows()], [last] * 3)
+
     def test_step_rules_partial_rows(self) -> None:
         """commit=false: parts of one step, each safe at once, shown as one row."""
         script = self.script()
