@@ -28,6 +28,19 @@ void append_csv(std::string& out, std::string_view text) {
   out += '"';
 }
 
+// A name that tells the dots of a key from those between keys: a\.b is one key.
+std::string exact_name(const std::string& path) {
+  std::string out;
+  for (const std::string& key : record::split_path(path)) {
+    if (!out.empty()) out += '.';
+    for (const char c : key) {
+      if (c == '.') out += '\\';
+      out += c;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 CsvWriter::CsvWriter(std::vector<store::Metric> metrics, bool has_workers)
@@ -54,11 +67,13 @@ Result<CsvWriter> CsvWriter::create(store::RunReader& reader,
 std::string CsvWriter::header() const {
   std::string out = has_workers_ ? "_rank,_attempt,_worker,_seq,_step,_timestamp"
                                  : "_rank,_attempt,_seq,_step,_timestamp";
+  std::map<std::string, size_t> counts;
+  for (const store::Metric& metric : metrics_) ++counts[metric.name];
   for (const store::Metric& metric : metrics_) {
     out += ',';
     // As in the JSON export, a metric does not take the name of a row's own field.
     if (store::is_row_field(metric.name)) out += '_';
-    append_csv(out, metric.name);
+    append_csv(out, counts[metric.name] > 1 ? exact_name(metric.path) : metric.name);
   }
   return out;
 }

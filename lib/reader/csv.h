@@ -1,9 +1,10 @@
 #pragma once
 // Rows as CSV (RFC 4180 quoting), without line ends.
 //
-// One column for each metric of the run, in order of name; nested names are shown with dots; an
-// absent metric is an empty cell.  Numbers look as in the JSON export; lists and objects are JSON
-// text.  One thread.
+// One column for each metric of the run, in order of name; nested names are shown with dots, and
+// the dots within a key as backslash and dot where two columns would have one name; an absent
+// metric is an empty cell.  Numbers look as in the JSON export; lists and objects are JSON text.
+// One thread.
 
 #include <ringlog/result.h>
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import tfevents
 import wandb_file
 from sandbox import RUN, SandboxTest, helper, until
+from script import Script
 
 STEP_MAX = (1 << 63) - 1
 
@@ -70,6 +71,21 @@ class ExportTest(SandboxTest):
         path = str(self.sandbox.scratch / f"{kind}-{len(os.listdir(self.sandbox.scratch))}")
         self.sandbox.ringlog("export", RUN, "--format", kind, "-o", path, *words)
         return path
+
+
+class CsvTest(SandboxTest):
+    """One column for each metric."""
+
+    def test_names_that_look_the_same_are_told_apart(self) -> None:
+        """A key with a dot, and nested keys."""
+        script = Script(self.sandbox)
+        script.do("log a.b=f:1 a>b=f:2 c>d=f:3 e.f=f:4")
+        script.finish()
+        header, row = self.sandbox.ringlog("export", RUN, "--format",
+                                           "csv").stdout.decode().splitlines()
+        found = dict(zip(header.split(","), row.split(",")))
+        self.assertEqual({name: found[name] for name in ("a\\.b", "a.b", "c.d", "e.f")},
+                         {"a\\.b": "1.0", "a.b": "2.0", "c.d": "3.0", "e.f": "4.0"})
 
 
 class TfeventsTest(ExportTest):
