@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <span>
@@ -74,14 +74,21 @@ std::string curve(const std::vector<double>& columns) {
   return out;
 }
 
-// A float as people read it; what is no number stays as it is.
+// A float as people read it, whatever the program's locale; whole numbers and what is no number
+// stay as they are.
 std::string short_number(const std::string& json) {
-  char* end = nullptr;
-  const double value = std::strtod(json.c_str(), &end);
-  if (json.empty() || *end != '\0') return clip(json, kFooterValueMax);
+  double value = 0;
+  const char* const end = json.data() + json.size();
+  const auto read = std::from_chars(json.data(), end, value);
+  const bool is_whole = json.find_first_not_of("-0123456789") == std::string::npos;
+  if (is_whole || read.ec == std::errc::invalid_argument || read.ptr != end) {
+    return clip(json, kFooterValueMax);
+  }
+  if (read.ec == std::errc::result_out_of_range) return json;
   std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.6g", value);
-  return text.data();
+  const auto written =
+      std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, 6);
+  return {text.data(), written.ptr};
 }
 
 std::string pad(std::string text, size_t columns, size_t width) {

@@ -7,6 +7,7 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -139,7 +140,10 @@ std::optional<std::string> toml_text(const toml::node& node, std::string_view fi
   if (!is_list(field)) {
     if (node.is_boolean()) return *node.value<bool>() ? "true" : "false";
     if (field == "monitor" && node.is_floating_point()) {
-      return std::to_string(*node.value<double>());
+      // As apply_monitor() reads it: a program may have set a locale with a decimal comma.
+      std::array<char, 32> text{};
+      const auto end = std::to_chars(text.data(), text.data() + text.size(), *node.value<double>());
+      return std::string(text.data(), end.ptr);
     }
     if (node.is_integer()) return std::to_string(*node.value<int64_t>());
     return std::nullopt;

@@ -6,8 +6,10 @@
 
 #include <gtest/gtest.h>
 
+#include <clocale>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "schema/reply.capnp.h"
@@ -62,6 +64,27 @@ TEST(Footer, NoValueBreaksACurve) {
             "  a  ▁  █  nan\n");
   EXPECT_EQ(footer_text(reply_of({{"a", "7.0", {7, 7}}}), true), "  a  ▁▁  7\n");
   EXPECT_EQ(footer_text(reply_of({{"a", "", {kNan}}}), true), "  a\n");
+}
+
+TEST(Footer, WholeNumbersAreWholeAndFloatsShort) {
+  for (const auto& [json, text] : std::vector<std::pair<std::string, std::string>>{
+           {"-9223372036854775808", "-9223372036854775808"},
+           {"12345678", "12345678"},
+           {"18446744073709551615", "18446744073709551615"},
+           {"12345678.0", "1.23457e+07"},
+           {"-0.0", "-0"},
+           {"-Infinity", "-inf"},
+           {"1e-300", "1e-300"}}) {
+    EXPECT_EQ(footer_text(reply_of({{"a", json}}), true), "  a  " + text + "\n");
+  }
+}
+
+// A decimal comma is how the program shows numbers to its people, not how JSON is read.
+TEST(Footer, DoesNotFollowTheProgramsLocale) {
+  if (std::setlocale(LC_NUMERIC, "de_DE.UTF-8") == nullptr) GTEST_SKIP() << "no such locale";
+  const std::string text = footer_text(reply_of({{"a", "0.93000000000000005"}}), true);
+  std::setlocale(LC_NUMERIC, "C");
+  EXPECT_EQ(text, "  a  0.93\n");
 }
 
 TEST(Footer, IsNarrowAndMovesNoCursor) {
