@@ -97,24 +97,18 @@ void RunCore::publish_process() noexcept {
 std::shared_ptr<RunCore> RunCore::open_always(const client::SettingFields& arguments) {
   auto settings = client::resolve_settings(arguments);
   Error why;
-  client::Console console = client::Console::kAuto;
-  bool is_strict = false;
+  client::FailureSettings how;
   if (settings) {
-    console = settings->console;
-    is_strict = settings->strict;
+    how = {settings->console, settings->strict};
     auto core = open(std::move(*settings), 0);
     if (core) return std::move(*core);
     why = std::move(core.take_error()).in("init");
   } else {
-    // The settings that say how to fail are themselves unusable; what the program said counts.
+    how = client::failure_settings(arguments);
     why = std::move(settings.take_error()).in("init: settings");
-    const auto strict = arguments.find("strict");
-    is_strict = strict != arguments.end() && strict->second == "true";
-    const auto said = arguments.find("console");
-    if (said != arguments.end() && said->second == "off") console = client::Console::kOff;
   }
-  if (is_strict) throw std::runtime_error("ringlog: " + why.message);
-  return std::make_shared<RunCore>(std::move(why), console);
+  if (how.strict) throw std::runtime_error("ringlog: " + why.message);
+  return std::make_shared<RunCore>(std::move(why), how.console);
 }
 
 Run RunCore::make_run(std::shared_ptr<RunCore> core) { return Run(std::move(core)); }

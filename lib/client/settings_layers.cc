@@ -383,6 +383,20 @@ void report_unknown_variables(ResolvedSettings& settings) {
 
 std::span<const std::string_view> setting_names() { return kFields; }
 
+FailureSettings failure_settings(const SettingFields& arguments) {
+  ResolvedSettings settings;
+  auto file = file_layer();
+  for (const SettingFields& fields :
+       {file ? file->fields : SettingFields{}, environment_layer().fields, arguments}) {
+    for (const char* field : {"console", "strict"}) {
+      const auto value = fields.find(field);
+      // One that cannot be used leaves what the layers below say.
+      if (value != fields.end()) (void)appliers().at(field)(settings, value->second);
+    }
+  }
+  return {settings.console, settings.strict};
+}
+
 Result<ResolvedSettings> resolve_settings(const SettingFields& arguments) {
   ResolvedSettings settings;
   auto file = file_layer();

@@ -59,6 +59,13 @@ std::span<const std::string_view> setting_names();
 using SettingFields = std::map<std::string, std::string>;
 SettingFields argument_fields(const Settings& arguments);
 
+// The settings that say how to fail, from whichever layers can be used, when not all settings can.
+struct FailureSettings {
+  Console console = Console::kAuto;
+  bool strict = false;
+};
+FailureSettings failure_settings(const SettingFields& arguments);
+
 // All layers, with `arguments` as the highest.
 //   kInvalidArgument  names the layer, the field, the value and what is allowed
 Result<ResolvedSettings> resolve_settings(const SettingFields& arguments);

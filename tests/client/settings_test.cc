@@ -252,6 +252,22 @@ TEST_F(SettingsTest, RefusalsNameTheLayerTheFieldTheValueAndWhatIsAllowed) {
   EXPECT_THAT(with_variable("RINGLOG_RUN_ID", std::string(128, 'r')), IsOk());
 }
 
+TEST_F(SettingsTest, HowToFailIsKnownWhenAnotherSettingCannotBeUsed) {
+  EXPECT_FALSE(failure_settings({}).strict);
+  write_file("strict = true\nmode = 'x'\n");
+  EXPECT_TRUE(failure_settings({}).strict);
+  EXPECT_FALSE(failure_settings({{"strict", "false"}}).strict);
+  env.set("RINGLOG_CONSOLE", "off");
+  env.set("RINGLOG_RANK", "first");
+  EXPECT_EQ(failure_settings({}).console, Console::kOff);
+  EXPECT_EQ(failure_settings({{"console", "loud"}}).console, Console::kOff);
+  env.set("RINGLOG_STRICT", "1");
+  write_file("no toml");
+  EXPECT_TRUE(failure_settings({}).strict);
+  env.set("RINGLOG_STRICT", "perhaps");
+  EXPECT_FALSE(failure_settings({}).strict);
+}
+
 TEST_F(SettingsTest, RefusalsOfOtherLayersNameThoseLayers) {
   EXPECT_THAT(resolve({.mode = "x"}),
               FailsWith(Code::kInvalidArgument, StartsWith("argument: mode is \"x\"; allowed: ")));

@@ -244,6 +244,12 @@ class BadDaysTest(SandboxTest):
                                                     "RINGLOG_SERVICE": missing})
         rank.finish(1)
         self.assert_says(rank.stderr, "e2e_rank: ringlog: init", missing)
+        rank = self.sandbox.rank(0, rows=ROWS, env={"RINGLOG_STRICT": "1", "RINGLOG_MODE": "on"})
+        rank.finish(1)
+        self.assert_says(rank.stderr, "e2e_rank: ringlog: init: settings", "RINGLOG_MODE")
+        _, text = self.sandbox.train(rows=ROWS, env={"RINGLOG_CONSOLE": "off",
+                                                     "RINGLOG_MODE": "on"})
+        self.assertEqual(text, "", "as asked, although another setting cannot be used")
 
     # Commands.
 
