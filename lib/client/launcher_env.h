@@ -1,11 +1,13 @@
 #pragma once
 // What the launcher of a job says about this process: torchrun, Slurm, Open MPI, PMI.
 //
-// Reads the environment only.  Not to be called while another thread changes the environment.
+// Reads the environment, and /proc for whoever started this process.  Not to be called while
+// another thread changes the environment.
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ringlog::client {
 
@@ -17,6 +19,10 @@ struct LauncherInfo {
   // A run id on which all ranks of the job agree without talking; empty: this is no job.
   std::string run_id{};
   std::string source{};  // which launcher: torchrun, slurm, openmpi, pmi; empty: none
+  // Said by whoever joins the run as a later attempt, where that may be a mistake; empty: it is
+  // none.
+  std::string rejoined{};
+  std::vector<std::string> notices{};  // numbers that cannot be used
 };
 
 LauncherInfo read_launcher();

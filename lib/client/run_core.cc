@@ -59,13 +59,13 @@ Result<std::shared_ptr<RunCore>> RunCore::open(client::ResolvedSettings settings
   if (s.full_ring == FullRing::kWait) core->row_wait_ = milliseconds(s.full_ring_wait_ms);
   auto session = Session::open(core->spec_, kInitTimeout);
   if (!session) return session.take_error();
-  for (const std::string& notice : s.notices) core->say(notice);
   if (!(*session)->notice().empty()) core->say((*session)->notice());
   core->id_ = (*session)->run_id();
   core->name_ = (*session)->run_name();
   core->dir_ = (*session)->run_dir();
   core->rank_ = (*session)->rank();
   core->attempt_ = (*session)->attempt();
+  core->say_notices();
   core->next_step_.store((*session)->next_step(), std::memory_order_relaxed);
   {
     const std::lock_guard lock(core->mutex_);
@@ -75,6 +75,17 @@ Result<std::shared_ptr<RunCore>> RunCore::open(client::ResolvedSettings settings
   core->publish_process();
   core->say_begin();
   return core;
+}
+
+// Once for a job, or for each machine of one.
+void RunCore::say_notices() const {
+  const client::ResolvedSettings& s = spec_.settings;
+  if (rank_ != 0 && s.local_rank != 0) return;
+  for (const std::string& notice : s.notices) say(notice);
+  if (attempt_ > 0 && !s.rejoined.empty()) {
+    say("this is attempt " + std::to_string(attempt_) + " of rank " + std::to_string(rank_) +
+        " of run " + id_ + ": " + s.rejoined);
+  }
 }
 
 void RunCore::publish_process() noexcept {

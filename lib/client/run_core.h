@@ -108,6 +108,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // The lines at the begin and at the end, from the program of rank 0 unless the setting `console`
   // is quiet or off.
   bool is_talkative() const noexcept;
+  void say_notices() const;
   void say_begin() const noexcept;
   void say_end(const FinishReport& report, int64_t deadline_ns) noexcept;
   // Last values and curves; empty: none, or not in time.

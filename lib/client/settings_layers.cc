@@ -348,6 +348,7 @@ Status apply_layer(const Layer& layer, ResolvedSettings& settings) {
 
 void apply_launcher(ResolvedSettings& settings) {
   const LauncherInfo launcher = read_launcher();
+  settings.notices = launcher.notices;
   if (launcher.source.empty()) return;
   const auto take = [&](const char* field, const std::optional<int32_t>& from, int32_t& to) {
     if (!from) return;
@@ -360,6 +361,7 @@ void apply_launcher(ResolvedSettings& settings) {
   take("world_size", launcher.world_size, settings.world_size);
   if (!launcher.run_id.empty()) {
     settings.run_id = launcher.run_id;
+    settings.rejoined = launcher.rejoined;
     settings.origin["run_id"] = launcher.source;
   }
 }
@@ -404,15 +406,18 @@ Result<ResolvedSettings> resolve_settings(const SettingFields& arguments) {
   // The launcher stands between the file and the variables: what somebody set for ringlog wins.
   if (Status s = apply_layer(*file, settings); !s) return s.take_error();
   apply_launcher(settings);
+  const std::string launcher_id = settings.run_id;
   if (Status s = apply_layer(environment_layer(), settings); !s) return s.take_error();
   if (Status s = apply_layer({"argument", arguments}, settings); !s) return s.take_error();
-  report_unknown_variables(settings);
+  // Whoever names the run by itself means it.
+  if (settings.run_id != launcher_id) settings.rejoined.clear();
   std::error_code error;
   const std::filesystem::path dir = settings.dir.empty() ? "ringlog" : settings.dir;
   settings.dir = std::filesystem::absolute(dir, error).lexically_normal().string();
   if (error)
     return Error{Code::kInvalidArgument, "dir is " + dir.string() + ": " + error.message()};
   while (settings.dir.size() > 1 && settings.dir.back() == '/') settings.dir.pop_back();
+  report_unknown_variables(settings);
   return settings;
 }
 

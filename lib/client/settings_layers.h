@@ -48,8 +48,11 @@ struct ResolvedSettings {
   bool in_process = false;
   // Which layer set each field: default, a file's path, a variable's name, "argument", a launcher.
   std::map<std::string, std::string> origin{};
-  // Things to say once: RINGLOG_ variables that nobody knows.
+  // Things to say once: variables that cannot be used, settings that lose to the run around the
+  // program.
   std::vector<std::string> notices{};
+  // Said besides by a later attempt of a rank; LauncherInfo has it.
+  std::string rejoined{};
 };
 
 // Names of all fields.

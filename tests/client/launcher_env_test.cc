@@ -15,8 +15,12 @@
 namespace ringlog::client {
 namespace {
 
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 using ::testing::Optional;
+using ::testing::SizeIs;
 
 using Variables = std::map<const char*, std::string>;
 
@@ -111,6 +115,21 @@ TEST_F(LauncherTest, Slurm) {
   EXPECT_EQ(info.run_id, "slurm-777-0");
 }
 
+// `srun --pty bash`: what is started in that shell, one after another, is no rank and no attempt of
+// one; the program that `srun` itself started is.
+TEST_F(LauncherTest, SlurmStepOfOneTask) {
+  Variables task = {{"SLURM_PROCID", "0"},
+                    {"SLURM_STEP_ID", "0"},
+                    {"SLURM_NTASKS", "1"},
+                    {"SLURM_JOB_ID", "777"},
+                    {"SLURM_TASK_PID", std::to_string(::getppid())}};
+  EXPECT_EQ(read(task).source, "");
+  EXPECT_FALSE(read(task).rank);
+  task["SLURM_TASK_PID"] = std::to_string(::getpid());
+  EXPECT_EQ(read(task).run_id, "slurm-777-0");
+  EXPECT_THAT(read(task).rank, Optional(0));
+}
+
 TEST_F(LauncherTest, SlurmBatchScriptIsNoRank) {
   EXPECT_EQ(read({{"SLURM_PROCID", "0"}, {"SLURM_JOB_ID", "777"}}).source, "");
 }
@@ -162,6 +181,30 @@ TEST_F(LauncherTest, NumbersThatAreNoneAreAsIfUnset) {
     EXPECT_EQ(read({{"RANK", text}}).source, "") << text;
   }
   EXPECT_FALSE(read({{"RANK", "1"}, {"WORLD_SIZE", "many"}}).world_size);
+}
+
+TEST_F(LauncherTest, NumbersThatCannotBeUsedAreNamed) {
+  EXPECT_THAT(read({{"RANK", "abc"}}).notices,
+              ElementsAre("the variable RANK is \"abc\" and is ignored; allowed: a whole number "
+                          "from 0 to 1000000"));
+  EXPECT_THAT(read({{"RANK", "2147483647"}}).notices, SizeIs(1));
+  EXPECT_FALSE(read({{"RANK", "1000001"}}).rank);
+  EXPECT_THAT(read({{"RANK", "1000000"}}).notices, IsEmpty());
+  EXPECT_THAT(read({{"RANK", "1"}, {"WORLD_SIZE", "many"}}).notices,
+              ElementsAre(HasSubstr("WORLD_SIZE")));
+  EXPECT_THAT(read({{"SLURM_PROCID", "0"}, {"SLURM_STEP_ID", "0"}, {"SLURM_NTASKS", "x"}}).notices,
+              ElementsAre(HasSubstr("SLURM_NTASKS")));
+  EXPECT_THAT(read({{"RANK", ""}}).notices, IsEmpty()) << "as if unset";
+}
+
+// Two jobs of one shell, one after another, cannot be told apart; that is said with the second.
+TEST_F(LauncherTest, JobsSetUpByHandMayBeMistakenForOne) {
+  EXPECT_THAT(read({{"RANK", "0"}, {"MASTER_PORT", "29500"}}).rejoined,
+              HasSubstr("RINGLOG_RUN_ID"));
+  EXPECT_EQ(
+      read({{"RANK", "0"}, {"MASTER_PORT", "29500"}, {"TORCHELASTIC_RUN_ID", "none"}}).rejoined,
+      "");
+  EXPECT_EQ(read({{"RANK", "0"}}).rejoined, "");
 }
 
 }  // namespace

@@ -147,6 +147,16 @@ class SurroundingsTest(SandboxTest):
                          (str(self.work.resolve()), "somebody", "/images/train.sif"))
         self.assertEqual(environment["slurm"], {"job_id": "77"})
 
+    def test_ranks_behind_scripts_of_their_own_are_one_run(self) -> None:
+        """As `torchrun --no-python wrapper.sh` starts them: the launcher is above the scripts."""
+        script = ('for r in 0 1; do RANK=$r sh -c \'"$@" > /dev/null; true\' sh "$@" & done; wait')
+        self.sandbox.run("sh", "-c", script, "sh", helper("rank"), "--ledger",
+                         self.sandbox.ledger.path, "--rows", "1",
+                         env={"WORLD_SIZE": "2", "MASTER_PORT": "29500",
+                              "TORCHELASTIC_RUN_ID": "none"})
+        run, = self.sandbox.json("ls")
+        self.assertEqual([p["rank"] for p in self.sandbox.producers(run["id"])], [0, 1])
+
     def test_every_process_says_its_own(self) -> None:
         """Ranks and exec, not the children that a rank forks."""
         rank = [helper("rank"), "--ledger", self.sandbox.ledger.path, "--rows", "1000", "--forks",
