@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/execution.h"
 #include "cli/format.h"
+#include "client/exec_place.h"
 #include "client/run_core.h"
 #include "client/runtime_dir.h"
 #include "client/settings_layers.h"
@@ -58,6 +59,15 @@ void choose_terminal(const ExecOptions& options, ChildSpec& spec) {
   spec.terminal_model = own_terminal();
 }
 
+// `root`: with --dir another one than the settings have.
+Result<client::ResolvedSettings> exec_settings(const std::string& root) {
+  auto settings = client::resolve_settings(client::SettingFields{});
+  if (!settings || settings->dir == root) return settings;
+  settings = client::resolve_settings(client::SettingFields{{"dir", root}});
+  if (settings && settings->origin["dir"] == "argument") settings->origin["dir"] = "--dir";
+  return settings;
+}
+
 // The run, or a disabled one when it cannot be had.
 Result<Run> open_exec_run(const client::ResolvedSettings& settings) {
   auto core = detail::RunCore::open(settings, client::kExecWorker);
@@ -74,10 +84,11 @@ ChildSpec child_spec(const ExecOptions& options, const client::ResolvedSettings&
   spec.signal_mask = mask;
   choose_terminal(options, spec);
   if (!run.ok()) return spec;
-  spec.variables = {{client::kExecVariable, run.id()},
-                    {"RINGLOG_RUN_ID", run.id()},
-                    {"RINGLOG_PROJECT", settings.project},
-                    {"RINGLOG_DIR", settings.dir}};
+  spec.variables = {
+      {client::kExecVariable, client::exec_variable({settings.dir, settings.project, run.id()})},
+      {"RINGLOG_RUN_ID", run.id()},
+      {"RINGLOG_PROJECT", settings.project},
+      {"RINGLOG_DIR", settings.dir}};
   if (settings.in_process) {
     // The service inside us is the program's, too.
     spec.variables["RINGLOG_RUNTIME_DIR"] = shm::in_process_dir(client::runtime_dir());
@@ -94,12 +105,8 @@ int start_failure(const Error& error) {
 }  // namespace
 
 int run_exec(Context& context, const ExecOptions& options) {
-  auto settings = client::resolve_settings(client::SettingFields{});
+  auto settings = exec_settings(context.root);
   if (!settings) return fail(settings.error());
-  if (settings->dir != context.root) {
-    settings->dir = context.root;
-    settings->origin["dir"] = "--dir";
-  }
   // We attach beside the program, never as its rank.
   if (settings->rank < 0) settings->rank = 0;
   auto run = open_exec_run(*settings);

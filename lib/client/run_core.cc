@@ -1,5 +1,6 @@
 #include "client/run_core.h"
 
+#include "client/exec_place.h"
 #include "client/footer.h"
 #include "client/pending_reply.h"
 #include "client/process.h"
@@ -330,9 +331,10 @@ bool RunCore::is_talkative() const noexcept {
 
 void RunCore::say_begin() const noexcept {
   // `ringlog exec` around this program has said it.
-  const char* const outer = std::getenv(client::kExecVariable);
-  if (!is_talkative() || (outer != nullptr && outer == id_)) return;
+  if (!is_talkative()) return;
   try {
+    const auto outer = client::read_exec_place();
+    if (outer && outer->run_id == id_) return;
     const auto origin = spec_.settings.origin.find("dir");
     const bool is_hidden = origin != spec_.settings.origin.end() && origin->second == "argument";
     say("run " + id_ + " in " + plain(dir_) + "\n  watch it: ringlog tail -f " +

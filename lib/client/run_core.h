@@ -188,6 +188,4 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
 namespace ringlog::client {
 // `ringlog exec` attaches under it beside the program it runs.
 using record::kExecWorker;
-// The variable by which it tells the program the id of the run around it.
-inline constexpr const char* kExecVariable = "RINGLOG_EXEC";
 }  // namespace ringlog::client

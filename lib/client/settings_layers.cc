@@ -1,5 +1,6 @@
 #include "client/settings_layers.h"
 
+#include "client/exec_place.h"
 #include "record/path.h"
 #include "shm/limits.h"
 
@@ -53,7 +54,7 @@ constexpr std::string_view kFields[] = {"project",
 // Variables that are not fields of Settings but ours.
 constexpr std::string_view kOtherVariables[] = {"RINGLOG_RUNTIME_DIR", "RINGLOG_SERVICE",
                                                 "RINGLOG_IDLE_EXIT_S", "RINGLOG_FAILPOINT",
-                                                "RINGLOG_EXEC"};
+                                                kExecVariable};
 
 bool is_list(std::string_view field) { return field == "tags" || field == "sinks"; }
 
@@ -381,6 +382,33 @@ void report_unknown_variables(ResolvedSettings& settings) {
   }
 }
 
+// A field of the run around this program wins over what the program says, with a notice.
+void take_outer(const char* field, const std::string& outer, ResolvedSettings& settings,
+                std::string& value) {
+  std::string& origin = settings.origin[field];
+  if (value != outer) {
+    settings.notices.push_back(std::string(field) + " is \"" + outer +
+                               "\", of the run of `ringlog exec` around this program, and not \"" +
+                               value + "\" (" + (origin.empty() ? "default" : origin) +
+                               "); set RINGLOG_" + (*field == 'd' ? "DIR" : "PROJECT") +
+                               " for exec to have both there");
+    value = outer;
+  }
+  origin = "ringlog exec";
+}
+
+// A program under `ringlog exec` joins the run around it where that is: another project or folder
+// would make a second run of the same id there.  False: there is no such run.
+bool join_exec(ResolvedSettings& settings) {
+  const auto outer = read_exec_place();
+  if (!outer || outer->run_id != settings.run_id) return false;
+  // What there is to say of the environment exec has said.
+  settings.notices.clear();
+  take_outer("project", outer->project, settings, settings.project);
+  take_outer("dir", outer->dir, settings, settings.dir);
+  return true;
+}
+
 }  // namespace
 
 std::span<const std::string_view> setting_names() { return kFields; }
@@ -417,6 +445,7 @@ Result<ResolvedSettings> resolve_settings(const SettingFields& arguments) {
   if (error)
     return Error{Code::kInvalidArgument, "dir is " + dir.string() + ": " + error.message()};
   while (settings.dir.size() > 1 && settings.dir.back() == '/') settings.dir.pop_back();
+  if (join_exec(settings)) return settings;
   report_unknown_variables(settings);
   return settings;
 }

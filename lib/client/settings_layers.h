@@ -2,7 +2,8 @@
 // Settings from all layers, validated.
 //
 // Layers, lowest to highest: defaults, the user's settings.toml, RINGLOG_* variables, the program's
-// Settings.  Not to be called while another thread changes the environment.
+// Settings.  A program that joins the run of `ringlog exec` around it does so in that run's project
+// and dir, whatever the layers say.  Not to be called while another thread changes the environment.
 
 #include "client/launcher_env.h"
 

@@ -2,6 +2,8 @@
 
 #include "client/settings_layers.h"
 
+#include "client/exec_place.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -345,6 +347,36 @@ TEST_F(SettingsTest, DirIsMadeAbsoluteAndTidied) {
   EXPECT_EQ(resolved({.dir = "a/../b/"}).dir, here + "/b");
   EXPECT_EQ(resolved({.dir = "/"}).dir, "/");
   EXPECT_EQ(resolved({.dir = "/x//y/."}).dir, "/x/y");
+}
+
+TEST_F(SettingsTest, ProgramUnderExecIsWhereItsRunIs) {
+  env.set("RINGLOG_EXEC", exec_variable({"/runs", "outer", "abc"}));
+  env.set("RINGLOG_RUN_ID", "abc");
+  env.set("RINGLOG_PROJECT", "outer");
+  env.set("RINGLOG_DIR", "/runs/");
+  env.set("RINGLOG_OTHER", "said by exec");
+  EXPECT_THAT(resolved().notices, IsEmpty());
+  EXPECT_EQ(resolved().origin["project"], "ringlog exec");
+  const ResolvedSettings joined = resolved({.project = "mine", .dir = "/elsewhere"});
+  EXPECT_EQ(joined.project, "outer");
+  EXPECT_EQ(joined.dir, "/runs");
+  EXPECT_THAT(joined.notices, ElementsAre(HasSubstr("and not \"mine\" (argument)"),
+                                          HasSubstr("set RINGLOG_DIR for exec")));
+  const ResolvedSettings own = resolved({.project = "mine", .run_id = "b"});
+  EXPECT_EQ(own.project, "mine") << "a run of its own";
+  EXPECT_THAT(own.notices, ElementsAre(HasSubstr("RINGLOG_OTHER")));
+  for (const ExecPlace& place : {ExecPlace{"/", "p", "r"}, ExecPlace{"/a/b", "p", "r"}}) {
+    env.set("RINGLOG_EXEC", exec_variable(place));
+    const auto read = read_exec_place();
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->dir, place.dir);
+    EXPECT_EQ(read->project, "p");
+    EXPECT_EQ(read->run_id, "r");
+  }
+  for (const char* text : {"", "abc", "/abc", "a/b"}) {
+    env.set("RINGLOG_EXEC", text);
+    EXPECT_FALSE(read_exec_place()) << text;
+  }
 }
 
 TEST_F(SettingsTest, LauncherGivesRankAttemptAndRunId) {

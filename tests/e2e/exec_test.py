@@ -9,7 +9,9 @@ import unittest
 from pathlib import Path
 
 import wandb_file
-from sandbox import RINGLOG, RUN, SandboxTest, helper, kill_and_wait, until, wait_for_death
+from sandbox import (RINGLOG, RUN, Program, SandboxTest, helper, kill_and_wait, until,
+                     wait_for_death)
+from script import Script
 from terminal import Terminal
 
 
@@ -45,6 +47,29 @@ class ExecTest(SandboxTest):
         verified = self.sandbox.verify()
         self.assertEqual([(p["rank"], p["stored"], p["state"]) for p in verified["producers"]],
                          [(0, 100, "finished")])
+
+    def test_a_program_with_a_project_of_its_own_joins_all_the_same(self) -> None:
+        """One run, where exec has it, and a sentence; not a second run of that id elsewhere."""
+        script = Script(self.sandbox, init=False, around=(RINGLOG, "exec", "--"))
+        script.do(f"init project=audit dir={self.sandbox.scratch / 'elsewhere'}", RUN)
+        script.do("log loss=f:1")
+        script.finish()
+        self.assertEqual([(run["id"], run["project"]) for run in self.sandbox.json("ls")],
+                         [(RUN, "uncategorized")])
+        self.assertFalse((self.sandbox.scratch / "elsewhere").exists())
+        self.assertEqual(len(self.sandbox.rows()), 1)
+        self.assert_says(script.program.stderr, 'project is "uncategorized"', '"audit" (argument)',
+                         f'dir is "{self.sandbox.root}"')
+
+    def test_a_program_may_have_a_run_of_its_own(self) -> None:
+        """With another id its project is its own too, and nothing is said."""
+        script = Script(self.sandbox, init=False,
+                        around=(RINGLOG, "exec", "--", "env", "RINGLOG_RUN_ID=other"))
+        script.do("init project=audit", "other")
+        script.finish()
+        self.assertEqual({(run["id"], run["project"]) for run in self.sandbox.json("ls")},
+                         {(RUN, "uncategorized"), ("other", "audit")})
+        self.assertNotIn("audit", script.program.stderr)
 
     def test_a_program_that_is_killed_or_does_not_exist(self) -> None:
         """As a shell says it: 128 + signal, 127."""

@@ -1,6 +1,6 @@
 // A program that does what it is told, line by line: the tests then read like the user's code.
 //
-//   init                          log loss=f:0.5 n=i:3 [step=7] [commit=0] [time_ns=5]
+//   init [project=P] [dir=D]      log loss=f:0.5 n=i:3 [step=7] [commit=0] [time_ns=5]
 //   config net>width=i:3          summary best=f:1
 //   metric val/* epoch max,last   hist grad 4 0 1 2 3
 //   alert title text [0-2]        save PATTERN [now|live|end [BASE]]
@@ -275,9 +275,18 @@ std::string save(const Words& words) {
   return std::to_string(saved->files) + " " + std::to_string(saved->bytes);
 }
 
+std::string init(const Words& words) {
+  ringlog::Settings settings;
+  for (size_t i = 1; i < words.size(); ++i) {
+    const size_t equals = words[i].find('=');
+    (words[i].starts_with("dir") ? settings.dir : settings.project) = words[i].substr(equals + 1);
+  }
+  return g_run.emplace(ringlog::init(settings)).ok() ? g_run->id() : "disabled";
+}
+
 std::string obey(const Words& words) {
   const std::string& what = words[0];
-  if (what == "init") return g_run.emplace(ringlog::init()).ok() ? g_run->id() : "disabled";
+  if (what == "init") return init(words);
   if (what == "log") return log_row(words);
   if (what == "console") return print(words);
   if (what == "hist") return log_histogram(words);

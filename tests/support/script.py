@@ -1,6 +1,8 @@
 """Script: a program that logs what a test tells it, line by line (tests/e2e/script.cc)."""
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 from sandbox import RUN, Program, Sandbox, helper
 
@@ -9,9 +11,9 @@ class Script:
     """One process of a run, under the hands of the test."""
 
     def __init__(self, sandbox: Sandbox, run: str | None = RUN, init: bool = True,
-                 **env: str) -> None:
+                 around: Sequence[str | Path] = (), **env: str) -> None:
         names = {} if run is None else {"RINGLOG_RUN_ID": run}
-        self.program: Program = sandbox.start(helper("script"), env=names | env)
+        self.program: Program = sandbox.start(*around, helper("script"), env=names | env)
         if init:
             self.do("init", run or None)
 
