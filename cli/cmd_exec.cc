@@ -69,12 +69,11 @@ Result<client::ResolvedSettings> exec_settings(const std::string& root) {
 }
 
 // The run, or a disabled one when it cannot be had.
-Result<Run> open_exec_run(const client::ResolvedSettings& settings) {
+Result<std::shared_ptr<detail::RunCore>> open_exec_run(const client::ResolvedSettings& settings) {
   auto core = detail::RunCore::open(settings, client::kExecWorker);
-  if (core) return detail::RunCore::make_run(*std::move(core));
-  if (settings.strict) return core.take_error();
+  if (core || settings.strict) return core;
   say("the command runs without being recorded: " + core.error().message);
-  return Run();
+  return std::make_shared<detail::RunCore>(Error{});
 }
 
 ChildSpec child_spec(const ExecOptions& options, const client::ResolvedSettings& settings,
@@ -102,6 +101,19 @@ int start_failure(const Error& error) {
   return error.code == Code::kNotFound ? kExitNotFound : kExitCannotRun;
 }
 
+// Runs the program to its end, of which the run is told; its exit code.
+int execute(const ChildSpec& spec, int signals, detail::RunCore& core, Run& run) {
+  auto child = Child::start(spec);
+  if (!child) return start_failure(child.error());
+  std::optional<OwnTerminal> terminal;
+  if (spec.terminal_model >= 0) terminal.emplace(spec.terminal_model, spec.has_terminal_input);
+  if (terminal) terminal->take();
+  Execution execution(run, *std::move(child), signals, terminal ? &*terminal : nullptr);
+  const int status = execution.follow();
+  if (WIFSIGNALED(status)) core.set_finish_signal(WTERMSIG(status));
+  return exit_code_of(status);
+}
+
 }  // namespace
 
 int run_exec(Context& context, const ExecOptions& options) {
@@ -109,10 +121,11 @@ int run_exec(Context& context, const ExecOptions& options) {
   if (!settings) return fail(settings.error());
   // We attach beside the program, never as its rank.
   if (settings->rank < 0) settings->rank = 0;
-  auto run = open_exec_run(*settings);
-  if (!run) return fail(run.error());
-  if (run->ok() && settings->console == client::Console::kAuto) {
-    say("run " + printable(run->id()) + " in " + printable(run->dir()));
+  auto core = open_exec_run(*settings);
+  if (!core) return fail(core.error());
+  Run run = detail::RunCore::make_run(*core);
+  if (run.ok() && settings->console == client::Console::kAuto) {
+    say("run " + printable(run.id()) + " in " + printable(run.dir()));
   }
   sigset_t wanted;
   sigset_t before;
@@ -121,20 +134,9 @@ int run_exec(Context& context, const ExecOptions& options) {
   for (const int signal : kForwardedSignals) sigaddset(&wanted, signal);
   ::sigprocmask(SIG_BLOCK, &wanted, &before);
   const shm::Fd signals(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
-  const ChildSpec spec = child_spec(options, *settings, *run, before);
-  auto child = Child::start(spec);
-  int code = 0;
-  if (child) {
-    std::optional<OwnTerminal> terminal;
-    if (spec.terminal_model >= 0) terminal.emplace(spec.terminal_model, spec.has_terminal_input);
-    if (terminal) terminal->take();
-    code = exit_code_of(
-        Execution(*run, *std::move(child), signals.get(), terminal ? &*terminal : nullptr)
-            .follow());
-  } else {
-    code = start_failure(child.error());
-  }
-  run->finish(code);
+  const ChildSpec spec = child_spec(options, *settings, run, before);
+  const int code = execute(spec, signals.get(), **core, run);
+  run.finish(code);
   return code;
 }
 

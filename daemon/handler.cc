@@ -5,6 +5,8 @@
 #include "record/message.h"
 #include "record/path.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <string_view>
 #include <unordered_set>
@@ -58,6 +60,11 @@ Status check_named(capnp::List<schema::Named>::Reader list, const char* what) {
   return Done{};
 }
 
+Status check_finish(schema::Finish::Reader finish) {
+  if (finish.getSignal() <= SIGRTMAX) return Done{};
+  return violation("an end by signal " + std::to_string(finish.getSignal()));
+}
+
 Status check_process(schema::Process::Reader process) {
   constexpr const char* kWhat = "a text about a process";
   const auto git = process.getGit();
@@ -97,8 +104,7 @@ Status check_kept(schema::Record::Reader record) {
     case schema::Record::PROCESS:
       return check_process(record.getProcess());
     case schema::Record::FINISH:
-      static_cast<void>(record.getFinish().getExitCode());
-      return Done{};
+      return check_finish(record.getFinish());
     default:
       return violation("a record of unknown type " +
                        std::to_string(static_cast<int>(record.which())));
@@ -266,7 +272,7 @@ Status Handler::dispatch(Lane& lane, const shm::RecordView& record, schema::Reco
   }
   if (Status s = check_kept(reader); !s) return s;
   if (reader.isFinish()) {
-    notes.finish_code = reader.getFinish().getExitCode();
+    notes.finish = ExitInfo{reader.getFinish().getExitCode(), reader.getFinish().getSignal()};
     notes.is_finish_implied = reader.getFinish().getIsImplied();
   }
   if (reader.isFile()) {

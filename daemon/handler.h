@@ -10,6 +10,7 @@
 
 #include "daemon/batch.h"
 #include "daemon/key_set_table.h"
+#include "daemon/process_watch.h"
 #include "record/row_template.h"
 #include "shm/ring_reader.h"
 #include "store/model.h"
@@ -54,7 +55,7 @@ struct Lane {
 // What a producer said besides data.
 struct ProducerNotes {
   uint64_t next_step = 0;
-  std::optional<int32_t> finish_code{};
+  std::optional<ExitInfo> finish{};
   bool is_finish_implied = false;
   std::vector<Request> requests{};  // taken away by the caller
   bool has_files = false;           // that are copied after its end

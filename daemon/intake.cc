@@ -312,9 +312,9 @@ void Intake::settle(const std::shared_ptr<Port>& port) {
   RINGLOG_FAILPOINT("producer_end");
   refresh_state(*port);
   port->state.is_end_implied =
-      port->notes.is_finish_implied && port->notes.finish_code.value_or(1) == 0;
+      port->notes.is_finish_implied && port->notes.finish.value_or(ExitInfo{1, 0}).exit_code == 0;
   port->is_settled = true;
-  set_end(*port, decide_end(port->notes.finish_code, *port->end));
+  set_end(*port, decide_end(port->notes.finish, *port->end));
 }
 
 // A run that was destroyed has finished well, unless its process then says or suffers something
@@ -323,7 +323,7 @@ void Intake::revise(Port& port, const EndFacts& facts) {
   const bool is_known = facts.exit_word || facts.kernel;
   port.state.is_end_implied = false;
   port.is_settle_told = false;
-  set_end(port, is_known ? decide_end(std::nullopt, facts) : decide_end(0, facts));
+  set_end(port, is_known ? decide_end(std::nullopt, facts) : decide_end(ExitInfo{}, facts));
 }
 
 void Intake::set_end(Port& port, const End& end) {

@@ -57,6 +57,19 @@ std::optional<ExitInfo> zombie_exit_info(int32_t pid, uint64_t pid_start) {
   return from_wait_status(status);
 }
 
+End end_of(const ExitInfo& exit) {
+  switch (exit.signal) {
+    case 0:
+      return {exit.exit_code == 0 ? "finished" : "failed", exit.exit_code, 0, ""};
+    case SIGTERM:
+    case SIGINT:
+    case SIGHUP:
+      return {"killed", 0, exit.signal, ""};
+    default:
+      return {"crashed", 0, exit.signal, ""};
+  }
+}
+
 }  // namespace
 
 Result<shm::Fd> open_pidfd(int32_t pid, uint64_t pid_start) {
@@ -92,24 +105,12 @@ std::optional<ExitInfo> exit_info(int pidfd, int32_t pid, uint64_t pid_start) {
   return from_wait_status(info.exit_code);
 }
 
-End decide_end(std::optional<int32_t> finish_code, const EndFacts& facts) {
-  const auto orderly = [](int32_t code) {
-    return End{code == 0 ? "finished" : "failed", code, 0, ""};
-  };
-  const std::optional<ExitInfo>& kernel = facts.kernel;
-  if (finish_code) return orderly(*finish_code);
-  if (facts.exit_word) return orderly(*facts.exit_word);
+End decide_end(const std::optional<ExitInfo>& finish, const EndFacts& facts) {
+  if (finish) return end_of(*finish);
+  if (facts.exit_word) return end_of({*facts.exit_word, 0});
   if (facts.forced) return *facts.forced;
-  if (!kernel) return {"crashed", 0, 0, "it vanished; the cause is unknown"};
-  if (kernel->signal == 0) return orderly(kernel->exit_code);
-  switch (kernel->signal) {
-    case SIGTERM:
-    case SIGINT:
-    case SIGHUP:
-      return {"killed", 0, kernel->signal, ""};
-    default:
-      return {"crashed", 0, kernel->signal, ""};
-  }
+  if (facts.kernel) return end_of(*facts.kernel);
+  return {"crashed", 0, 0, "it vanished; the cause is unknown"};
 }
 
 }  // namespace ringlog::service

@@ -53,6 +53,6 @@ struct EndFacts {
 };
 
 // The producer's own word first (its Finish record, then its exit word), the kernel's last.
-End decide_end(std::optional<int32_t> finish_code, const EndFacts& facts);
+End decide_end(const std::optional<ExitInfo>& finish, const EndFacts& facts);
 
 }  // namespace ringlog::service

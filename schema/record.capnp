@@ -163,6 +163,7 @@ struct Finish {
   exitCode @0 :Int32;          # 0: finished, anything else: failed.
   isImplied @1 :Bool;          # The run was destroyed without being finished: what the process exits
                                # with, where somebody learns it, counts more than exitCode.
+  signal @2 :UInt8;            # `ringlog exec`: the signal that ended its program; 0: none.
 }
 
 struct Request {

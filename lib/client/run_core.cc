@@ -173,7 +173,8 @@ bool RunCore::close(int exit_code, bool is_implied, int64_t deadline_ns) noexcep
   open->quiesce(deadline_ns);
   open->for_each_ring(
       [&](client::ThreadRing& r) { settle_pending(*open, r, record_wait_until(deadline_ns)); });
-  const record::Words last = record::encode_finish(exit_code, is_implied, shm::realtime_ns());
+  const record::Words last = record::encode_finish(exit_code, is_implied, shm::realtime_ns(),
+                                                   finish_signal_.load(std::memory_order_relaxed));
   if (!write_record(*open, *ring, last, 0, ring->writer.next_seq(),
                     record_wait_until(deadline_ns))) {
     open->count_lost_record();

@@ -57,6 +57,10 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   void publish_output(const record::Words& words) noexcept;
   Result<std::unique_ptr<PendingReply>> deliver(record::RequestSpec request) noexcept;
 
+  // What ended the program on whose behalf this run will be finished.
+  void set_finish_signal(int signal) {
+    finish_signal_.store(static_cast<uint8_t>(signal), std::memory_order_relaxed);
+  }
   // Closes the run for this process and waits for the ledger; Run::finish().
   // `is_implied`: nobody asked for it, the run was destroyed; what the process exits with counts
   // more.
@@ -167,6 +171,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   client::AlertLimits alert_limits_;
   std::atomic<bool> is_exit_watched_{false};     // a flag by itself, it publishes nothing
   std::atomic<int64_t> exit_status_{INT64_MIN};  // INT64_MIN: the process has not ended
+  std::atomic<uint8_t> finish_signal_{0};        // 0: none
   std::atomic<uint64_t> unlogged_rows_{0};
   alignas(64) std::atomic<uint64_t> next_step_{0};
 

@@ -255,11 +255,12 @@ Words encode_process(const ProcessFacts& facts, int64_t time_ns) {
   });
 }
 
-Words encode_finish(int32_t exit_code, bool is_implied, int64_t time_ns) {
+Words encode_finish(int32_t exit_code, bool is_implied, int64_t time_ns, uint8_t signal) {
   return encode(time_ns, [&](schema::Record::Builder record) {
     auto finish = record.initFinish();
     finish.setExitCode(exit_code);
     finish.setIsImplied(is_implied);
+    finish.setSignal(signal);
   });
 }
 

@@ -44,7 +44,8 @@ Words encode_console(std::string_view bytes, bool is_stderr, int64_t time_ns);
 Words encode_file(const FileFacts& file, int64_t time_ns);
 Words encode_process(const ProcessFacts& facts, int64_t time_ns);
 // `is_implied`: the program did not say so; what the process exits with counts more.
-Words encode_finish(int32_t exit_code, bool is_implied, int64_t time_ns);
+// `signal`: what ended a program on whose behalf this is said; 0: it ended by itself.
+Words encode_finish(int32_t exit_code, bool is_implied, int64_t time_ns, uint8_t signal = 0);
 Words encode_blob(uint64_t id, uint64_t size, int64_t time_ns);
 
 enum class RequestKind { kFlush, kFinish, kSummary, kRunInfo, kFooter };

@@ -110,14 +110,16 @@ TEST(OpenPidfd, RefusesAnotherProcessOfThatNumber) {
 
 TEST(DecideEnd, TheProducersOwnWordComesFirst) {
   const struct {
-    std::optional<int32_t> finish;
+    std::optional<ExitInfo> finish;
     EndFacts facts;
     const char* state;
     int32_t code;
     int32_t signal;
   } cases[] = {
-      {0, {.kernel = ExitInfo{0, SIGKILL}}, "finished", 0, 0},
-      {2, {.exit_word = 0}, "failed", 2, 0},
+      {ExitInfo{0, 0}, {.kernel = ExitInfo{0, SIGKILL}}, "finished", 0, 0},
+      {ExitInfo{2, 0}, {.exit_word = 0}, "failed", 2, 0},
+      {ExitInfo{137, SIGKILL}, {.exit_word = 137}, "crashed", 0, SIGKILL},
+      {ExitInfo{143, SIGTERM}, {.kernel = ExitInfo{143, 0}}, "killed", 0, SIGTERM},
       {{}, {.exit_word = 0}, "finished", 0, 0},
       {{}, {.exit_word = 3, .kernel = ExitInfo{3, 0}}, "failed", 3, 0},
       {{}, {.kernel = ExitInfo{0, 0}}, "finished", 0, 0},
@@ -128,7 +130,7 @@ TEST(DecideEnd, TheProducersOwnWordComesFirst) {
       {{}, {.kernel = ExitInfo{0, SIGINT}}, "killed", 0, SIGINT},
       {{}, {.kernel = ExitInfo{0, SIGHUP}}, "killed", 0, SIGHUP},
       {{}, {.forced = End{"killed", 0, 0, "why"}}, "killed", 0, 0},
-      {1, {.forced = End{"killed", 0, 0, "why"}}, "failed", 1, 0},
+      {ExitInfo{1, 0}, {.forced = End{"killed", 0, 0, "why"}}, "failed", 1, 0},
       {{}, {}, "crashed", 0, 0},
   };
   for (const auto& c : cases) {

@@ -74,6 +74,13 @@ class ExecTest(SandboxTest):
     def test_a_program_that_is_killed_or_does_not_exist(self) -> None:
         """As a shell says it: 128 + signal, 127."""
         self.sandbox.ringlog("exec", "--", "sh", "-c", "kill -9 $$", code=137)
+        for number, state in ((signal.SIGKILL, "crashed"), (signal.SIGTERM, "killed"),
+                              (signal.SIGINT, "killed"), (signal.SIGABRT, "crashed")):
+            run = f"by-{number}"
+            self.sandbox.ringlog("exec", "--", "sh", "-c", f"kill -{number} $$", code=128 + number,
+                                 env={"RINGLOG_RUN_ID": run})
+            shown = self.sandbox.json("show", run)
+            self.assertEqual((shown["state"], shown["producers"][0]["signal"]), (state, number))
         done = self.sandbox.ringlog("exec", "--", "/no/such/program", code=127)
         self.assert_says(done.stderr.decode(), "/no/such/program")
 

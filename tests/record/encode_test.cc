@@ -278,6 +278,8 @@ TEST(EncodeRecord, FinishAndBlob) {
       EXPECT_EQ(record.getFinish().getIsImplied(), is_implied);
     });
   }
+  read_record(encode_finish(137, false, 456, 9),
+              [](auto record) { EXPECT_EQ(record.getFinish().getSignal(), 9); });
   read_record(encode_blob(8, 1 << 20, 456), [](auto record) {
     EXPECT_EQ(record.getBlob().getId(), 8u);
     EXPECT_EQ(record.getBlob().getSize(), 1u << 20);
