@@ -115,9 +115,7 @@ Result<Child> Child::start(const ChildSpec& spec) {
   const auto pid = program.start(spec.command, environment(spec.variables));
   if (!pid) return pid.error();
   child.pid_ = *pid;
-  child.terminal_ = std::move(terminal.near);
-  child.output_ = std::move(pipes[0].read);
-  child.errors_ = std::move(pipes[1].read);
+  child.sources_ = {std::move(pipes[0].read), std::move(pipes[1].read), std::move(terminal.near)};
   return child;
 }
 
@@ -128,7 +126,7 @@ std::optional<int> Child::try_wait() {
 
 void Child::resize(int model) {
   winsize size{};
-  if (::ioctl(model, TIOCGWINSZ, &size) == 0) ::ioctl(terminal_.get(), TIOCSWINSZ, &size);
+  if (::ioctl(model, TIOCGWINSZ, &size) == 0) ::ioctl(terminal(), TIOCSWINSZ, &size);
 }
 
 }  // namespace ringlog::cli

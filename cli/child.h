@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -40,11 +41,15 @@ class Child {
   //   kIo          no pipe, no terminal, no process
   static Result<Child> start(const ChildSpec& spec);
 
+  // Where its output comes from: the read ends of two pipes, or the near end of its terminal, which
+  // does not block.
+  enum Source : size_t { kOutput, kErrors, kTerminal, kSourceCount };
+
   pid_t pid() const { return pid_; }
-  // The near end of its terminal, which does not block; -1: it has none.
-  int terminal() const { return terminal_.get(); }
-  int output() const { return output_.get(); }  // read end of its standard output; -1: terminal
-  int errors() const { return errors_.get(); }  // read end of its standard error; -1: terminal
+  int source(size_t source) const { return sources_.at(source).get(); }  // -1: it has none such
+  int terminal() const { return source(kTerminal); }
+  // The program finds its pipe closed, its terminal hung up.
+  void close(size_t source) { sources_.at(source).reset(); }
   // How it ended as waitpid() says it, once it has; never blocks.
   std::optional<int> try_wait();
   // Gives its terminal the size of `model`, another terminal.
@@ -54,9 +59,7 @@ class Child {
   explicit Child(pid_t pid) : pid_(pid) {}
 
   pid_t pid_;
-  shm::Fd terminal_;
-  shm::Fd output_;
-  shm::Fd errors_;
+  std::array<shm::Fd, kSourceCount> sources_;
 };
 
 }  // namespace ringlog::cli

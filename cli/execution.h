@@ -2,7 +2,8 @@
 // Execution: a program that runs, its output on its way to ours and to the run, signals on their
 // way to it.
 //
-// A value of one thread, which has SIGCHLD and kForwardedSignals blocked.
+// A value of one thread, which has SIGCHLD and kForwardedSignals blocked.  It waits in one place,
+// poll(): whoever does not read our output holds up the program, as without us, and no signal.
 
 #include <ringlog/run.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <string>
 
 #include "cli/child.h"
+#include "cli/outlet.h"
 #include "cli/own_terminal.h"
 
 namespace ringlog::cli {
@@ -27,15 +29,24 @@ class Execution {
   Execution(Run& run, Child child, int signals, OwnTerminal* terminal)
       : run_(run), child_(std::move(child)), signals_(signals), terminal_(terminal) {}
 
-  // Until the program has ended and its output is through; its status as waitpid() says it.
+  // Until the program has ended and its output is through; its status as waitpid() says it.  What
+  // it left behind is waited for a second of silence, some seconds in all, and not at all after
+  // another signal that ends programs.
   int follow();
 
  private:
-  bool copy(int from, int to);
+  using enum Child::Source;
+
+  Outlet& outlet_of(size_t source) { return source == kErrors ? errors_ : output_; }
+  int patience() const;
+  void step(int timeout_ms);
+  size_t copy(size_t source);
+  void break_off(size_t source);
   bool take_keys();
   void pass_keys();
   void take_signals();
   void take_signal(const signalfd_siginfo& info);
+  void note_end(int status);
   bool suspends(char key) const;
   void suspend();
   void go_on();
@@ -44,9 +55,17 @@ class Execution {
   Child child_;
   const int signals_;
   OwnTerminal* const terminal_;
-  std::string keys_;  // typed, not yet taken by the program
+  Outlet output_{STDOUT_FILENO};
+  Outlet errors_{STDERR_FILENO};
+  std::array<bool, kSourceCount> is_open_{};  // there may be more
+  std::string keys_;                          // typed, not yet taken by the program
   bool has_input_ = true;
   std::optional<int> wait_status_;
+  // Once the program has ended:
+  std::array<size_t, kSourceCount> owed_{};  // bytes that were under way by then
+  int64_t end_ms_ = 0;                       // when
+  int64_t heard_ms_ = 0;                     // when somebody last printed
+  bool is_stopped_ = false;                  // somebody does not want to wait
 };
 
 }  // namespace ringlog::cli

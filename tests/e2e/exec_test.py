@@ -20,9 +20,40 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
 
 
+def wait_for_end_of(pid: int) -> None:
+    """Of a process that its parent may not have reaped yet."""
+    def has_ended() -> bool:
+        try:
+            return state_of(pid) in "ZX"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    until(has_ended, f"process {pid} has ended")
+
+
+def is_open(reader: int, writer: int) -> bool:
+    """Whether a process has the pipe open that is the other's standard output."""
+    pipe = os.readlink(f"/proc/{writer}/fd/1")
+    return pipe in {os.readlink(path) for path in Path(f"/proc/{reader}/fd").iterdir()}
+
+
+def is_full(pid: int) -> bool:
+    """Whether the pipe that is a process's standard output has no room."""
+    pipe = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        return not select.select([], [pipe], [], 0)[1]
+    finally:
+        os.close(pipe)
+
+
+def children_of(pid: int) -> list[int]:
+    """Those that it has not reaped."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def child_of(pid: int) -> int:
     """The program that `ringlog exec` runs."""
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    return children_of(pid)[0]
 
 
 class ExecTest(SandboxTest):
@@ -99,6 +130,71 @@ class ExecTest(SandboxTest):
                                     env={"RINGLOG_SERVICE": "/nowhere/ringlogd"})
         self.assertEqual(done.stdout, b"hello\n")
         self.assert_says(done.stderr.decode(), "/nowhere/ringlogd")
+
+    def leave_behind(self, **options) -> tuple[Program, int]:
+        """A program that ends with 7 and leaves one that never is silent; that one's pid."""
+        script = "(while echo x; do :; done) & echo $! >&2; exit 7"
+        program = self.sandbox.start(RINGLOG, "exec", "--", "sh", "-c", script,
+                                     env={"RINGLOG_RUN_ID": RUN}, **options)
+        until(lambda: "\n" in program.stderr, "the pid of what is left behind")
+        left = int(program.stderr)
+        self.addCleanup(kill_and_wait, left)
+        return program, left
+
+    def test_what_is_left_behind_and_never_silent_is_not_waited_for(self) -> None:
+        """The end comes by itself, with the program's code."""
+        program, left = self.leave_behind()
+        while program.process.stdout.read(1 << 20):
+            pass
+        self.assertEqual(program.process.wait(), 7)
+        wait_for_death(left)  # of a closed pipe
+        self.assertEqual(self.sandbox.json("show", RUN)["producers"][0]["exit_code"], 7)
+
+    def test_a_signal_ends_the_wait_for_what_is_left_behind(self) -> None:
+        """Also where nobody reads the output: there the wait has no other end."""
+        program, _ = self.leave_behind()
+        until(lambda: not children_of(program.pid), "exec has seen the end")
+        program.process.send_signal(signal.SIGTERM)
+        self.assertEqual(program.process.wait(), 7)
+
+    def test_signals_reach_a_program_whose_output_nobody_reads(self) -> None:
+        """A reader that stands still holds the program up, not its signals."""
+        script = "trap 'exit 4' TERM; echo ready >&2; while :; do echo x; done"
+        program = self.sandbox.start(RINGLOG, "exec", "--", "sh", "-c", script)
+        until(lambda: "ready" in program.stderr, "it runs")
+        child = child_of(program.pid)
+        until(lambda: is_full(program.pid), "our pipe is full")
+        program.process.send_signal(signal.SIGTERM)
+        wait_for_end_of(child)
+        program.process.stdout.read()
+        self.assertEqual(program.process.wait(), 4)
+
+    def test_a_reader_that_leaves(self) -> None:
+        """The program finds a closed pipe, as without exec; what it had printed is kept."""
+        program = self.sandbox.start(RINGLOG, "exec", "--", "yes", env={"RINGLOG_RUN_ID": RUN})
+        program.expect("y")
+        program.process.stdout.close()
+        self.assertEqual(program.process.wait(), 128 + signal.SIGPIPE)
+        shown = self.sandbox.json("show", RUN)
+        self.assertEqual((shown["state"], shown["producers"][0]["signal"]),
+                         ("crashed", signal.SIGPIPE))
+        self.assertEqual(shown["console"][-1]["text"], "y")
+
+    def test_a_reader_that_leaves_a_program_that_goes_on(self) -> None:
+        """It is told with its next write, not ended."""
+        script = "trap '' PIPE; echo first; read line; echo second || echo closed >&2; exit 3"
+        program = self.sandbox.start(RINGLOG, "exec", "--", "sh", "-c", script,
+                                     env={"RINGLOG_RUN_ID": RUN})
+        program.expect("first")
+        program.process.stdout.close()
+        child = child_of(program.pid)
+        until(lambda: not is_open(program.pid, child), "exec has closed its end")
+        program.process.stdin.write(b"\n")
+        program.process.stdin.flush()
+        self.assertEqual(program.process.wait(), 3)
+        self.assertIn("closed", program.stderr)
+        lines = self.sandbox.ringlog("tail", RUN, "--console").stdout.decode().splitlines()
+        self.assertEqual((lines[0], lines[-1]), ("first", "closed"))
 
     def test_a_signal_that_stops_stops_both(self) -> None:
         """SIGTSTP to exec stops the program too, SIGCONT lets both go on."""
