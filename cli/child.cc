@@ -74,6 +74,9 @@ Result<Terminal> make_terminal(int model) {
   return out;
 }
 
+// Of a program that ended in an unknown way: exit code 1.
+constexpr int kUnknownStatus = 1 << 8;
+
 // The command ignores SIGPIPE, and that would be inherited.
 sigset_t only_sigpipe() {
   sigset_t signals;
@@ -112,7 +115,9 @@ Result<Child> Child::start(const ChildSpec& spec) {
     pipes[i] = *std::move(made);
     program.connect(pipes[i].write.get(), at[i]);
   }
-  const auto pid = program.start(spec.command, environment(spec.variables));
+  std::vector<std::string> command = spec.command;
+  if (spec.ignores_sigchld) command.insert(command.begin(), {"/proc/self/exe", kIgnoreSigchld});
+  const auto pid = program.start(std::move(command), environment(spec.variables));
   if (!pid) return pid.error();
   child.pid_ = *pid;
   child.sources_ = {std::move(pipes[0].read), std::move(pipes[1].read), std::move(terminal.near)};
@@ -121,7 +126,11 @@ Result<Child> Child::start(const ChildSpec& spec) {
 
 std::optional<int> Child::try_wait() {
   int status = 0;
-  return ::waitpid(pid_, &status, WNOHANG) == pid_ ? std::optional(status) : std::nullopt;
+  const pid_t ended = ::waitpid(pid_, &status, WNOHANG);
+  if (ended == pid_) return status;
+  // Somebody else has reaped it: how it ended is not known, that it ended is.
+  if (ended < 0 && errno == ECHILD) return kUnknownStatus;
+  return std::nullopt;
 }
 
 void Child::resize(int model) {

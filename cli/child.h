@@ -24,7 +24,8 @@ struct ChildSpec {
   std::vector<std::string> command;  // the first word is looked up on the PATH
   // Variables that are added to this process's own, or replace them.
   std::map<std::string, std::string> variables;
-  sigset_t signal_mask;  // what the child starts with
+  sigset_t signal_mask;          // what the child starts with
+  bool ignores_sigchld = false;  // it starts so, as exec() would have it
   // Which of its standard descriptors are the new terminal; the others are pipes (output, errors)
   // or inherited (input).  Any of them: there is one.
   bool has_terminal_input = false;
@@ -33,6 +34,14 @@ struct ChildSpec {
   // A terminal whose size and modes the new one gets; -1: 80 x 24 and the kernel's modes.
   int terminal_model = -1;
 };
+
+// As the first word of our own command line: run the words behind it with SIGCHLD ignored.  Whoever
+// starts a program cannot say so and wait for it, because an ignored SIGCHLD leaves nothing to wait
+// for, from the first instruction on.
+inline constexpr const char* kIgnoreSigchld = "--ignore-sigchld";
+// As shells have them for a program that cannot be started.
+inline constexpr int kExitCannotRun = 126;
+inline constexpr int kExitNotFound = 127;
 
 class Child {
  public:

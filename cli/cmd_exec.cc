@@ -24,9 +24,6 @@ namespace ringlog::cli {
 
 namespace {
 
-constexpr int kExitCannotRun = 126;
-constexpr int kExitNotFound = 127;
-
 int exit_code_of(int wait_status) {
   return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
@@ -76,6 +73,16 @@ Result<std::shared_ptr<detail::RunCore>> open_exec_run(const client::ResolvedSet
   return std::make_shared<detail::RunCore>(Error{});
 }
 
+// Whoever started us may have ignored SIGCHLD, and then no child's end is ever told.  Whether that
+// was so.
+bool hear_of_children() {
+  struct sigaction before {};
+  struct sigaction plain {};
+  plain.sa_handler = SIG_DFL;
+  ::sigaction(SIGCHLD, &plain, &before);
+  return before.sa_handler == SIG_IGN;
+}
+
 ChildSpec child_spec(const ExecOptions& options, const client::ResolvedSettings& settings,
                      const Run& run, const sigset_t& mask) {
   ChildSpec spec;
@@ -117,6 +124,7 @@ int execute(const ChildSpec& spec, int signals, detail::RunCore& core, Run& run)
 }  // namespace
 
 int run_exec(Context& context, const ExecOptions& options) {
+  const bool ignored_sigchld = hear_of_children();
   auto settings = exec_settings(context.root);
   if (!settings) return fail(settings.error());
   // We attach beside the program, never as its rank.
@@ -134,7 +142,8 @@ int run_exec(Context& context, const ExecOptions& options) {
   for (const int signal : kForwardedSignals) sigaddset(&wanted, signal);
   ::sigprocmask(SIG_BLOCK, &wanted, &before);
   const shm::Fd signals(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
-  const ChildSpec spec = child_spec(options, *settings, run, before);
+  ChildSpec spec = child_spec(options, *settings, run, before);
+  spec.ignores_sigchld = ignored_sigchld;
   const int code = execute(spec, signals.get(), **core, run);
   run.finish(code);
   return code;

@@ -8,13 +8,17 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "cli/child.h"
 #include "cli/commands.h"
 #include "cli/sync_job.h"
+#include "shm/posix.h"
 
 namespace ringlog::cli {
 namespace {
@@ -277,12 +281,24 @@ int run(int argc, char** argv) {
   return run_chosen(line);
 }
 
+// What Child starts instead of a program that is to have SIGCHLD ignored.
+int ignore_sigchld_and_run(char** words) {
+  ::signal(SIGCHLD, SIG_IGN);
+  ::execvp(words[0], words);
+  const int error = errno;
+  say(shm::errno_error(words[0], error).message);
+  return error == ENOENT ? kExitNotFound : kExitCannotRun;
+}
+
 }  // namespace
 }  // namespace ringlog::cli
 
 int main(int argc, char** argv) {
   // Only the character set: numbers look the same in every country.
   ::setlocale(LC_CTYPE, "");
+  if (argc > 2 && std::string_view(argv[1]) == ringlog::cli::kIgnoreSigchld) {
+    return ringlog::cli::ignore_sigchld_and_run(argv + 2);
+  }
   // A reader that went away is noticed at the write.
   ::signal(SIGPIPE, SIG_IGN);
   return ringlog::cli::run(argc, argv);

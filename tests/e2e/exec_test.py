@@ -196,6 +196,19 @@ class ExecTest(SandboxTest):
         lines = self.sandbox.ringlog("tail", RUN, "--console").stdout.decode().splitlines()
         self.assertEqual((lines[0], lines[-1]), ("first", "closed"))
 
+    def test_a_parent_that_ignores_the_end_of_children(self) -> None:
+        """exec hears of it all the same, and the program has what it would have had."""
+        def ignore() -> None:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+        bit = 1 << signal.SIGCHLD - 1
+        for before_exec, expected in ((ignore, bit), (None, 0)):
+            done = self.sandbox.ringlog("exec", "--", "grep", "SigIgn", "/proc/self/status",
+                                        before_exec=before_exec)
+            self.assertEqual(int(done.stdout.split()[1], 16) & bit, expected)
+        self.sandbox.ringlog("exec", "--", "sh", "-c", "exit 5", code=5, before_exec=ignore)
+        self.sandbox.ringlog("exec", "--", "/no/such/program", code=127, before_exec=ignore)
+
     def test_a_signal_that_stops_stops_both(self) -> None:
         """SIGTSTP to exec stops the program too, SIGCONT lets both go on."""
         script = "echo ready; read line; echo went on"
