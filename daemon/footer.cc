@@ -1,11 +1,14 @@
 #include "daemon/footer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "daemon/limits.h"
 #include "record/message.h"
+#include "record/path.h"
 #include "schema/reply.capnp.h"
 #include "shm/posix.h"
 #include "store/row_json.h"
@@ -16,7 +19,7 @@ namespace {
 
 struct FooterLine {
   std::string name;
-  std::string value;           // JSON
+  std::string value;           // JSON, or "max 7, min 1"
   std::vector<double> points;  // means, in order of the step
 };
 
@@ -25,16 +28,38 @@ bool is_number(const store::Metric& metric) {
          metric.types.end();
 }
 
-// Of the lowest rank that has the metric; without points when the time is over.
-FooterLine line_of(store::RunReader& reader, const store::Metric& metric, int64_t deadline_ns) {
-  FooterLine line{metric.name, "", {}};
+// As the client shows numbers: whole ones whole, others short.
+std::string short_text(const Tree& value) {
+  const double* const number = std::get_if<double>(&value.value);
+  return number == nullptr ? store::to_json(value) : fmt::format("{:.6g}", *number);
+}
+
+// What the summary has of a metric: one value, or what define_metric() asked for by name; nothing
+// where it asked for none.
+std::string summary_text(const Tree& summary, const std::string& path) {
+  const Tree* value = &summary;
+  for (const std::string& key : record::split_path(path)) {
+    value = value == nullptr ? nullptr : value->find(key);
+  }
+  if (value == nullptr) return "";
+  if (value->object() == nullptr) return store::to_json(*value);
+  std::string text;
+  for (const auto& [kind, of_kind] : *value->object()) {
+    text += (text.empty() ? "" : ", ") + kind + " " + short_text(of_kind);
+  }
+  return text;
+}
+
+// The curve of the lowest rank that has the metric; without points when the time is over.
+FooterLine line_of(store::RunReader& reader, const store::Metric& metric, const Tree& summary,
+                   int64_t deadline_ns) {
+  FooterLine line{metric.name, summary_text(summary, metric.path), {}};
   if (metric.rows_by_rank.empty() || shm::monotonic_ns() > deadline_ns) return line;
   auto series = reader.series({.metric = metric.path,
                                .ranks = {metric.rows_by_rank.begin()->first},
                                .max_points = kFooterPointsMax});
   if (!series || series->empty() || series->front().points.empty()) return line;
   for (const store::Point& point : series->front().points) line.points.push_back(point.mean);
-  store::append_json(line.value, store::Tree(series->front().points.back().last));
   return line;
 }
 
@@ -44,12 +69,10 @@ bool is_hidden(const store::MetricRules& rules, const std::string& name) {
 }
 
 // Single values besides: of metrics that are no numbers, and what the program set itself.
-void add_set_values(store::RunReader& reader, const store::MetricRules& rules,
+void add_set_values(const Tree& summary, const store::MetricRules& rules,
                     std::vector<FooterLine>& lines) {
-  auto summary = reader.summary();
-  const store::Tree::Object* const values = summary ? summary->object() : nullptr;
-  if (values == nullptr) return;
-  for (const auto& entry : *values) {
+  if (summary.object() == nullptr) return;
+  for (const auto& entry : *summary.object()) {
     const std::string& name = entry.first;
     const bool is_there = std::any_of(lines.begin(), lines.end(),
                                       [&](const FooterLine& line) { return line.name == name; });
@@ -63,15 +86,16 @@ std::vector<FooterLine> read_lines(store::RunReader& reader) {
   std::vector<FooterLine> lines;
   auto metrics = reader.metrics();
   auto rules = reader.rules();
-  if (!metrics || !rules) return lines;
+  auto summary = reader.summary();
+  if (!metrics || !rules || !summary) return lines;
   for (const store::Metric& metric : *metrics) {
     if (!is_number(metric) || is_hidden(*rules, metric.name)) continue;
     // Only those that are shown are read; the others count.
     const bool is_shown = lines.size() < kFooterLinesMax;
-    lines.push_back(is_shown ? line_of(reader, metric, deadline_ns)
+    lines.push_back(is_shown ? line_of(reader, metric, *summary, deadline_ns)
                              : FooterLine{metric.name, "", {}});
   }
-  add_set_values(reader, *rules, lines);
+  add_set_values(*summary, *rules, lines);
   return lines;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// What a program that finishes shows of its run: last values, and how they came to be.
+// What a program that finishes shows of its run: its summary, and how that came to be.
 //
 // Plain function; reads the store for at most kFooterTimeMs.
 

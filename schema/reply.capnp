@@ -45,7 +45,7 @@ struct Footer {
   leftOut @1 :UInt32;          # Lines that there would be besides.
   struct Line {
     name @0 :Text;
-    value @1 :Text;            # JSON; empty: not known.
+    value @1 :Text;            # The summary's, as JSON or as "max 7, min 1"; empty: it has none.
     points @2 :List(Float64);  # Means of rows next to each other, in order of the step.
   }
 }

@@ -115,7 +115,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   void say_notices() const;
   void say_begin() const noexcept;
   void say_end(const FinishReport& report, int64_t deadline_ns) noexcept;
-  // Last values and curves; empty: none, or not in time.
+  // Summary and curves; empty: none, or not in time.
   std::string fetch_footer(int64_t deadline_ns) noexcept;
   // A few times a second while rows come: whether the service lives, and what it has to say.
   void look_at_service(client::Session& session) noexcept;

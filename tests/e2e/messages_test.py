@@ -42,6 +42,21 @@ class MessagesTest(SandboxTest):
                          ["  acc   ▁▂▃▄▅▆▇█  7", "  loss  █▇▆▅▄▃▂▁  1", "  best            0.25",
                           "  note            \"x\"", f"  look at it: ringlog show {RUN}"])
 
+    def test_the_footer_shows_the_summary(self) -> None:
+        """What define_metric() asked for and what the program set, not the last value."""
+        script = Script(self.sandbox, RINGLOG_CONSOLE="auto", LC_ALL="C")
+        script.do("metric acc - max,last")
+        script.do("metric lr - none")
+        for value in (1, 7, 5):
+            script.do(f"log acc=f:{value} lr=f:1 loss=f:{value} big=i:{value}2345678901")
+        script.do("log net>x=f:0.5")
+        script.do("summary loss=f:0.25")
+        script.finish()
+        lines = [line.split() for line in script.program.stderr.splitlines()]
+        for expected in (["acc", "last", "5,", "max", "7"], ["lr"], ["loss", "0.25"],
+                         ["big", "52345678901"], ["net.x", "0.5"]):
+            self.assertIn(expected, lines)
+
     def test_many_metrics_are_counted(self) -> None:
         """The footer is short; in a locale without UTF-8 it has no curves."""
         script = Script(self.sandbox, RINGLOG_CONSOLE="auto", LC_ALL="C")
