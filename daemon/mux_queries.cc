@@ -139,8 +139,25 @@ void StreamMux::stop_members(Run& run) {
   for (const auto& [producer, member] : run.members) {
     if (!member.port) continue;
     member.port->segment->service().stop_requested.store(1, std::memory_order_relaxed);
-    member.port->tell("somebody asked run " + run.info.run_id + " to stop");
   }
+  if (const auto port = speaker_of(run)) {
+    port->tell("somebody asked run " + run.info.run_id + " to stop");
+  }
+}
+
+// Whose terminal a sentence for the whole run appears on: that of the lowest rank that is there;
+// only where no rank is, that of a worker or of `ringlog exec`.
+std::shared_ptr<Port> StreamMux::speaker_of(const Run& run) {
+  std::shared_ptr<Port> speaker;
+  const auto place = [](const Port& port) {
+    const auto& header = port.segment->header();
+    return std::pair(header.worker, header.rank);
+  };
+  for (const auto& [producer, member] : run.members) {
+    if (!member.port || member.is_dead || member.is_settled) continue;
+    if (!speaker || place(*member.port) < place(*speaker)) speaker = member.port;
+  }
+  return speaker;
 }
 
 // The ranks' own processes that are there: forked workers do not train.

@@ -222,6 +222,7 @@ class StreamMux {
 
   // mux_queries.cc
   static Ports rank_ports(const Run& run);
+  static std::shared_ptr<Port> speaker_of(const Run& run);
   static void stop_members(Run& run);
   void store_blob(const std::shared_ptr<Stream>& stream, store::BlobId id, uint64_t size,
                   const std::shared_ptr<shm::Fd>& file, const Reply<Done>& reply);

@@ -1,6 +1,7 @@
 #include "client/settings_layers.h"
 
 #include "client/exec_place.h"
+#include "client/nearest_name.h"
 #include "record/path.h"
 #include "shm/limits.h"
 
@@ -161,7 +162,11 @@ std::optional<std::string> toml_text(const toml::node& node, std::string_view fi
 
 Result<Layer> file_layer() {
   Layer layer{.source = settings_file(), .fields = {}};
-  if (layer.source.empty() || ::access(layer.source.c_str(), F_OK) != 0) return layer;
+  std::error_code error;
+  if (layer.source.empty() || !std::filesystem::exists(layer.source, error)) return layer;
+  if (std::filesystem::is_directory(layer.source, error)) {
+    return Error{Code::kInvalidArgument, layer.source + " is a folder, not a file of settings"};
+  }
   try {
     for (const auto& [key, node] : toml::parse_file(layer.source)) {
       const std::string field(key.str());
@@ -330,11 +335,14 @@ const std::map<std::string, Apply>& appliers() {
   return *kAppliers;
 }
 
+std::vector<std::string> field_names() { return {std::begin(kFields), std::end(kFields)}; }
+
 Status apply_layer(const Layer& layer, ResolvedSettings& settings) {
   for (const auto& [field, value] : layer.fields) {
     const std::string source = layer.source.empty() ? variable_name(field) : layer.source;
     if (!appliers().contains(field)) {
-      return Error{Code::kInvalidArgument, source + ": there is no setting " + field};
+      return Error{Code::kInvalidArgument,
+                   source + ": there is no setting " + field + did_you_mean(field, field_names())};
     }
     if (const auto allowed = appliers().at(field)(settings, value)) {
       std::string what = source;
@@ -367,6 +375,12 @@ void apply_launcher(ResolvedSettings& settings) {
   }
 }
 
+std::vector<std::string> variable_names() {
+  std::vector<std::string> names(std::begin(kOtherVariables), std::end(kOtherVariables));
+  for (const std::string_view field : kFields) names.push_back(variable_name(field));
+  return names;
+}
+
 void report_unknown_variables(ResolvedSettings& settings) {
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
@@ -378,7 +392,9 @@ void report_unknown_variables(ResolvedSettings& settings) {
         std::end(kOtherVariables)) {
       continue;
     }
-    settings.notices.push_back("the variable " + std::string(name) + " is not one of ringlog's");
+    settings.notices.push_back("the variable " + std::string(name) +
+                               " is not one of ringlog's and is ignored" +
+                               did_you_mean(name, variable_names()));
   }
 }
 

@@ -281,10 +281,14 @@ TEST_F(SettingsTest, RefusalsOfOtherLayersNameThoseLayers) {
 }
 
 TEST_F(SettingsTest, FieldThatNobodyKnowsIsRefused) {
+  EXPECT_THAT(resolve_settings({{"colour", "x"}}),
+              FailsWith(Code::kInvalidArgument, "argument: there is no setting colour"));
   EXPECT_THAT(resolve_settings({{"projekt", "x"}}),
-              FailsWith(Code::kInvalidArgument, "argument: there is no setting projekt"));
+              FailsWith(Code::kInvalidArgument,
+                        "argument: there is no setting projekt; did you mean project?"));
   write_file("projekt = 'x'\n");
-  EXPECT_THAT(resolve(), FailsWith(Code::kInvalidArgument, file + ": there is no setting projekt"));
+  EXPECT_THAT(resolve(), FailsWith(Code::kInvalidArgument,
+                                   file + ": there is no setting projekt; did you mean project?"));
 }
 
 TEST_F(SettingsTest, FileThatIsNoTomlIsRefusedWithItsLine) {
@@ -322,6 +326,12 @@ TEST_F(SettingsTest, ValueOfAnotherTypeInTheFileIsRefused) {
   EXPECT_TRUE(s.in_process);
 }
 
+TEST_F(SettingsTest, FolderInPlaceOfTheFileIsSaid) {
+  std::filesystem::create_directory(file);
+  EXPECT_THAT(resolve(),
+              FailsWith(Code::kInvalidArgument, file + " is a folder, not a file of settings"));
+}
+
 TEST_F(SettingsTest, FileIsFoundUnderHomeToo) {
   const test::TempDir home;
   std::filesystem::create_directories(home.file(".config/ringlog"));
@@ -338,8 +348,10 @@ TEST_F(SettingsTest, VariableThatIsNotOursIsReported) {
   env.set("RINGLOG_PROJEKT", "x");
   env.set("RINGLOG_SERVICE", "/bin/true");
   env.set("RINGLOG_RUNTIME_DIR", "/tmp");
-  EXPECT_THAT(resolved().notices,
-              ElementsAre("the variable RINGLOG_PROJEKT is not one of ringlog's"));
+  EXPECT_THAT(
+      resolved().notices,
+      ElementsAre("the variable RINGLOG_PROJEKT is not one of ringlog's and is ignored; did "
+                  "you mean RINGLOG_PROJECT?"));
 }
 
 TEST_F(SettingsTest, DirIsMadeAbsoluteAndTidied) {

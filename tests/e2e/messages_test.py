@@ -57,6 +57,17 @@ class MessagesTest(SandboxTest):
                          ["big", "52345678901"], ["net.x", "0.5"]):
             self.assertIn(expected, lines)
 
+    def test_what_is_wrong_with_the_environment_is_said_once(self) -> None:
+        """By exec, or by one rank of a job; with the name that was meant."""
+        script = 'for r in 0 1 2; do RANK=$r "$@" > /dev/null; done'
+        rank = [helper("rank"), "--ledger", self.sandbox.ledger.path, "--rows", "1"]
+        for around in ([RINGLOG, "exec", "--"], []):
+            done = self.sandbox.run(*around, "sh", "-c", script, "sh", *rank,
+                                    env={"RINGLOG_RUN_ID": RUN, "RINGLOG_PROJCT": "x"})
+            self.assertEqual([line for line in done.stderr.decode().splitlines() if "JCT" in line],
+                             ["ringlog: the variable RINGLOG_PROJCT is not one of ringlog's and is "
+                              "ignored; did you mean RINGLOG_PROJECT?"])
+
     def test_many_metrics_are_counted(self) -> None:
         """The footer is short; in a locale without UTF-8 it has no curves."""
         script = Script(self.sandbox, RINGLOG_CONSOLE="auto", LC_ALL="C")

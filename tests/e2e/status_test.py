@@ -160,17 +160,19 @@ class StatusTest(SandboxTest):
         self.finish(script, dead)
 
     def test_a_stop_is_said(self) -> None:
-        """The service tells the program's user, by a word that is looked at while rows come."""
-        script, = self.ranks(1)
+        """The service tells the program's user, by a word that is looked at while rows come: on one
+        terminal, that of the lowest rank."""
+        script, other = self.ranks(2)
         self.sandbox.ringlog("stop", RUN)
 
         def is_said() -> bool:
+            other.do("log loss=f:1")
             script.do("log loss=f:1")
             return f"asked run {RUN} to stop" in script.program.stderr
 
         until(is_said, "the sentence on standard error")
-        script.finish()
-        self.assertEqual(script.program.stderr.count("to stop"), 1)
+        self.finish(script, other)
+        self.assertEqual((script.program.stderr + other.program.stderr).count("to stop"), 1)
 
     @needs_root
     def test_a_full_disk_is_said_and_its_end_too(self) -> None:
