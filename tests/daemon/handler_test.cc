@@ -271,10 +271,11 @@ TEST_F(HandlerTest, FlippedBitsNeverCrashAndNothingUnreadableIsKept) {
                          {"l", Value(std::span<const double>())},
                          {"d", Value(std::span<const double>(kNumbers))},
                          {"i", Value(std::span<const int64_t>(kIntegers))}};
-  const record::Words originals[] = {
-      record::encode_free_row(1, 2, nested), record::encode_config(nested, 3),
-      record::encode_key_set(64, columns({"a", "b"}), 4),
-      record::encode_alert("title", "text", AlertLevel::kInfo, 5), record::encode_finish(0, false, 6)};
+  const record::Words originals[] = {record::encode_free_row(1, 2, nested),
+                                     record::encode_config(nested, 3),
+                                     record::encode_key_set(64, columns({"a", "b"}), 4),
+                                     record::encode_alert("title", "text", AlertLevel::kInfo, 5),
+                                     record::encode_finish(0, false, 6)};
   for (int round = 0; round < 20'000; ++round) {
     Lane lane;
     OwnedRecord record = make_record(originals[random.below(std::size(originals))], 0,
