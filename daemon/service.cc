@@ -114,6 +114,10 @@ Status Service::listen() {
   auto found = find_segments(place_.segments);
   if (!found) return found.take_error();
   for (FoundSegment& segment : *found) mux_.adopt(std::move(segment));
+  // One in a program ends with it; what it leaves is for the others.
+  if (!is_guest_) {
+    for (const UnsentRun& run : notes_.read()) mux_.add_unsent(run);
+  }
   look_for_leftovers();
   if (Status s = server_.listen(); !s) return s;
   loop_.on_terminate([this] { stop(); });
@@ -123,9 +127,9 @@ Status Service::listen() {
 // What programs left that had a service of their own and were killed, and what nobody sends.
 void Service::look_for_leftovers() {
   for (FoundSegment& segment : take_over_leftovers(place_)) mux_.adopt(std::move(segment));
-  // One in a program ends with it; what it leaves is for the others.
-  if (!is_guest_) {
-    for (const UnsentRun& run : notes_.read()) mux_.add_unsent(run);
+  for (const UnsentRun& run : is_guest_ ? std::vector<UnsentRun>() : notes_.read()) {
+    // What it noted itself it knows, and that a sink has refused.
+    if (run.service != place_.path) mux_.add_unsent(run);
   }
   loop_.after(kLeftoversLookMs, [this] { look_for_leftovers(); });
 }

@@ -65,6 +65,13 @@ class UnsentTest(SandboxTest):
         self.train("second", process=1)
         self.wait_until_sent(server, "first", "second")
 
+    def test_the_next_service_sends_what_one_inside_a_program_could_not(self) -> None:
+        self.train("first", RINGLOG_IN_PROCESS="true")
+        self.assertEqual(len(self.notes()), 1)
+        server = RudeServer(self.sandbox, port=self.port)
+        self.train("second", process=1)
+        self.wait_until_sent(server, "first", "second")
+
     def test_a_closed_run_is_shown_and_sent_when_the_sink_is_back(self) -> None:
         self.train("first")
         until(lambda: self.open_runs() == [], "it is closed")
