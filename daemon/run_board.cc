@@ -1,5 +1,7 @@
 #include "daemon/run_board.h"
 
+#include "daemon/process_watch.h"
+
 #include <algorithm>
 
 namespace ringlog::service {
@@ -40,12 +42,23 @@ int32_t RunBoard::next_attempt(int32_t rank) const {
   return next;
 }
 
+namespace {
+
+// Whether the process is there at this moment: what an earlier service has stored, and what nobody
+// has noticed yet, does not count.
+bool is_running(const store::ProducerState& state) {
+  const auto pidfd = open_pidfd(state.pid, state.pid_start);
+  return pidfd && !is_dead(pidfd->get());
+}
+
+}  // namespace
+
 const store::ProducerState* RunBoard::live_rank(int32_t rank, int32_t attempt) const {
   const store::ProducerState* newest = nullptr;
   for (const auto& [id, entry] : entries_) {
     const store::ProducerState& s = entry.state;
     if (s.rank != rank || s.worker != 0 || !is_live(entry)) continue;
-    if (attempt >= 0 && s.attempt != attempt) continue;
+    if ((attempt >= 0 && s.attempt != attempt) || !is_running(s)) continue;
     if (newest == nullptr || s.attempt > newest->attempt) newest = &s;
   }
   return newest;

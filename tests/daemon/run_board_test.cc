@@ -3,6 +3,7 @@
 #include "daemon/run_board.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "daemon_fixture.h"
 
@@ -13,7 +14,7 @@ class RunBoardTest : public ::testing::Test {
  protected:
   store::ProducerState join(const ProducerSpec& spec) {
     Peer peer;
-    peer.pid = ++pid_;
+    peer.pid = pid_;
     auto state = board_.join(spec, peer, "host", 1);
     EXPECT_THAT(state, IsOk());
     return *state;
@@ -30,7 +31,7 @@ class RunBoardTest : public ::testing::Test {
   }
 
   RunBoard board_{store::RunMeta{}, {}};
-  int32_t pid_ = 100;
+  int32_t pid_ = ::getpid();  // of a process that lives
 };
 
 TEST_F(RunBoardTest, ProcessesWithoutARankGetTheLowestFreeOne) {
@@ -66,6 +67,9 @@ TEST_F(RunBoardTest, AProgramThatALivingRankStartedIsItsWorker) {
     EXPECT_EQ(helper.worker, attempt == -1 ? 1u : 2u);
   }
   EXPECT_EQ(join_rank(3, 1).worker, 0u) << "the launcher says that it is another attempt";
+  pid_ = INT32_MAX;  // and of one that does not, though nobody has noticed
+  EXPECT_EQ(join_rank(5).attempt, 0);
+  EXPECT_EQ(join_rank(5).attempt, 1);
 }
 
 TEST_F(RunBoardTest, ForkedChildrenShareRankAndAttemptAndCountAsWorkers) {

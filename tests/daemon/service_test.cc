@@ -340,7 +340,14 @@ TEST_F(ServiceTest, TeardownEndsTheProducersAndTheService) {
   EXPECT_EQ(ledger("run").at(0).producer.state, "killed");
   EXPECT_EQ(ledger("run").at(0).producer.cause, "the service was torn down");
   EXPECT_FALSE(std::filesystem::exists(runtime_ + "/service.sock"));
-  EXPECT_TRUE(std::filesystem::is_empty(runtime_ + "/segments"));
+  // The process, which is this one, lives on: it may log on, with the next service.
+  EXPECT_FALSE(std::filesystem::is_empty(runtime_ + "/segments"));
+  process->log(0, 64, {2});
+  start();
+  Connection next(runtime_);
+  barrier(next, "run");
+  EXPECT_EQ(ledger("run").at(0).stored, 2u);
+  EXPECT_EQ(ledger("run").at(0).producer.state, "running");
 }
 
 TEST_F(ServiceTest, ItEndsByItselfWhenThereIsNothingToDo) {
