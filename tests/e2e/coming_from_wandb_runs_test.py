@@ -354,6 +354,11 @@ class DataTest(SandboxTest):
         exported, = folder.glob("offline-run-*")
         self.assertEqual(wandb_file.read_run(exported).alerts,
                          [("diverged", "NaN", "ERROR"), ("other", "text", "INFO")])
+        self.assertEqual([(a["title"], a["text"], a["level"], a["rank"])
+                          for a in self.sandbox.json("show", RUN)["alerts"]],
+                         [("diverged", "NaN", "error", 0), ("other", "text", "info", 0)])
+        page = self.sandbox.ringlog("show", RUN).stdout.decode()
+        self.assertRegex(page, r"(?s)\nalerts\n.*error +diverged +NaN\n.*info +other +text\n")
 
     def test_finish(self) -> None:
         """finish(code), exit(code) with the run in a global: each is known, rank by rank."""
