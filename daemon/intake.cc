@@ -1,9 +1,9 @@
 #include "daemon/intake.h"
 
-#include "daemon/failpoint.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/reply.h"
+#include "shm/failpoint.h"
 #include "shm/sigbus.h"
 
 #include <algorithm>

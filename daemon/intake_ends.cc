@@ -1,7 +1,7 @@
 // Intake: how producers end, and what is made of it.
 
-#include "daemon/failpoint.h"
 #include "daemon/intake.h"
+#include "shm/failpoint.h"
 
 #include <utility>
 #include <vector>

@@ -75,9 +75,10 @@ void refresh_state(Port& port) {
     if (ring.poisoned.empty()) ring.position = port.readers[index].position();
     ring.stored = lane.stored;
     // ORDER drop: attempted first; the producer stores it last, so dropped is at least what it
-    // implies.  A producer that died is read whole.
+    // implies.  Then dropped, then the tail: a row whose drop was taken back is seen as backlog.
+    // A producer that died is read whole.
     const uint64_t attempted_untrusted = words.attempted_rows.load(std::memory_order_acquire);
-    const uint64_t dropped_untrusted = words.dropped_rows.load(std::memory_order_relaxed);
+    const uint64_t dropped_untrusted = words.dropped_rows.load(std::memory_order_acquire);
     const bool is_all_drained = port.readers[index].backlog() == 0;
     const uint64_t attempted =
         is_all_drained ? std::max(lane.next_seq, attempted_untrusted) : lane.next_seq;

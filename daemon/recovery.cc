@@ -1,8 +1,8 @@
 #include "daemon/recovery.h"
 
-#include "daemon/failpoint.h"
 #include "daemon/log.h"
 #include "daemon/names.h"
+#include "shm/failpoint.h"
 #include "shm/mailbox.h"
 
 #include <dirent.h>

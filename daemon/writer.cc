@@ -1,11 +1,11 @@
 #include "daemon/writer.h"
 
-#include "daemon/failpoint.h"
 #include "daemon/footer.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/port.h"
 #include "daemon/reply.h"
+#include "shm/failpoint.h"
 #include "store/reader.h"
 
 #include <unistd.h>

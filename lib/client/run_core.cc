@@ -7,6 +7,7 @@
 #include "client/process_facts.h"
 #include "client/ring_use.h"
 #include "client/runtime_dir.h"
+#include "shm/failpoint.h"
 
 #include <unistd.h>
 
@@ -158,6 +159,7 @@ std::shared_ptr<Session> RunCore::attach_child() noexcept {
     say("logging is disabled in process " + std::to_string(::getpid()) + ": " + error_.message);
     return nullptr;
   }
+  RINGLOG_FAILPOINT("after_child_attach");
   adopt(std::move(*session));
   return session_;
 }
@@ -175,10 +177,12 @@ bool RunCore::close(int exit_code, bool is_implied, int64_t deadline_ns) noexcep
       [&](client::ThreadRing& r) { settle_pending(*open, r, record_wait_until(deadline_ns)); });
   const record::Words last = record::encode_finish(exit_code, is_implied, shm::realtime_ns(),
                                                    finish_signal_.load(std::memory_order_relaxed));
+  RINGLOG_FAILPOINT("before_finish");
   if (!write_record(*open, *ring, last, 0, ring->writer.next_seq(),
                     record_wait_until(deadline_ns))) {
     open->count_lost_record();
   }
+  RINGLOG_FAILPOINT("after_finish");
   const std::lock_guard lock(mutex_);
   last_ring_ = ring;
   return true;

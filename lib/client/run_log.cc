@@ -5,6 +5,7 @@
 #include "client/ring_use.h"
 #include "client/run_core.h"
 #include "record/path.h"
+#include "shm/failpoint.h"
 
 #include <algorithm>
 #include <array>
@@ -165,7 +166,7 @@ void RunCore::settle_pending(Session& session, ThreadRing& ring,
     session.reserve_or_wait(ring, shm::kRecordSizeMax,
                             std::chrono::nanoseconds(deadline - shm::monotonic_ns()));
   }
-  ring.pending.drop(ring.writer);
+  ring.pending.drop();
 }
 
 void RunCore::log_row(const RowCore& row, uint64_t step, std::span<const double> cells) noexcept {
@@ -287,6 +288,7 @@ const RowTemplate* RunCore::register_items(ThreadRing& ring, std::span<const Ite
   const record::Words words =
       record::encode_key_set(ring.templates.next_kind(), columns, shm::realtime_ns());
   if (!write_for_row(ring, words, 0, ring.writer.next_seq())) return nullptr;
+  RINGLOG_FAILPOINT("after_key_set");
   return ring.templates.add(items);
 }
 
@@ -340,7 +342,9 @@ bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Wor
   const shm::RecordHeader header{bytes, shm::kKindRecord, flags, 2, seq};
   std::memcpy(at, &header, sizeof header);
   std::memcpy(at + sizeof header, words.data(), words.size() * 8);
+  RINGLOG_FAILPOINT("before_commit");
   ring.writer.commit(bytes);
+  RINGLOG_FAILPOINT("after_commit");
   return true;
 }
 
@@ -351,6 +355,7 @@ Result<std::unique_ptr<PendingReply>> RunCore::write_request(
   if (!claim) return claim.take_error();
   request.slot = claim->slot;
   request.word = claim->word;
+  RINGLOG_FAILPOINT("after_claim");
   const record::Words words = record::encode_request(request, shm::realtime_ns());
   settle_pending(*session, ring, timeout);
   const uint32_t bytes = shm::record_bytes(words.size() * 8);
@@ -364,7 +369,9 @@ Result<std::unique_ptr<PendingReply>> RunCore::write_request(
   std::memcpy(at, &header, sizeof header);
   std::memcpy(at + sizeof header, words.data(), words.size() * 8);
   session->mailbox().announce(*claim, ring.index, ring.writer.position() + bytes);
+  RINGLOG_FAILPOINT("before_request");
   ring.writer.commit(bytes);
+  RINGLOG_FAILPOINT("after_request");
   ring.writer.ring();
   std::unique_ptr<PendingReply> pending =
       std::make_unique<client::MailboxReply>(std::move(session), *claim);

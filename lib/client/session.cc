@@ -2,6 +2,7 @@
 
 #include "client/launch.h"
 #include "client/process_facts.h"
+#include "shm/failpoint.h"
 #include "shm/futex.h"
 #include "shm/notice.h"
 
@@ -103,8 +104,10 @@ Result<std::shared_ptr<Session>> Session::attach(const SessionSpec& spec,
   } else {
     describe_run(spec, request.initInformInit());
   }
+  RINGLOG_FAILPOINT("before_attach");
   auto answer = control->call(message, {}, timeout);
   if (!answer) return answer.take_error();
+  RINGLOG_FAILPOINT("after_attach");
   auto reply = answer->reply();
   if (!reply.isAttached() || answer->fds().size() != 2) {
     return Error{Code::kCorrupt, "the service's answer to init is not one"};
@@ -126,6 +129,7 @@ Result<std::shared_ptr<Session>> Session::attach(const SessionSpec& spec,
   start.initRoot<schema::ControlRequest>().setInformStart(session->run_id_.c_str());
   auto started = session->control_->call(start, {}, timeout);
   if (!started) return started.take_error();
+  RINGLOG_FAILPOINT("after_start");
   return session;
 }
 
@@ -274,9 +278,11 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   blob.setSize(bytes.size());
   blob.setDir(run_dir_.c_str());
   const int fd = file->get();
+  RINGLOG_FAILPOINT("before_blob");
   // Asked again of the next service under the same id: what the last one kept is written over.
   auto answer = call_locked(message, std::span(&fd, 1), timeout);
   if (!answer) return answer.take_error();
+  RINGLOG_FAILPOINT("after_blob");
   return next_blob_id_++;
 }
 
@@ -341,6 +347,7 @@ void Session::quiesce(int64_t deadline_ns) {
 void Session::record_exit(int exit_code) {
   shm::ProducerWords& words = segment_->producer();
   words.exit_code.store(exit_code, std::memory_order_relaxed);
+  RINGLOG_FAILPOINT("in_exit_word");
   // ORDER exit: publishes the code; the service reads the state with acquire.
   words.exit_state.store(1, std::memory_order_release);
   shm::ring_doorbell(doorbell_->page());

@@ -1,5 +1,6 @@
 #include "shm/ring.h"
 
+#include "shm/failpoint.h"
 #include "shm/posix.h"
 
 #include <algorithm>
@@ -31,6 +32,7 @@ bool RingWriter::refresh_head(uint32_t bytes) {
 void RingWriter::cross_mark() {
   const uint64_t step = capacity_ / kMarksPerRing;
   next_mark_ = (position_ / step + 1) * step;
+  RINGLOG_FAILPOINT("before_mark");
   ring_doorbell_at(doorbell_, position_, consumer_);
 }
 
@@ -48,12 +50,14 @@ std::byte* RingWriter::wait_reserve(uint32_t bytes, std::chrono::nanoseconds tim
     std::atomic_thread_fence(std::memory_order_seq_cst);
     has_room = refresh_head(bytes);
     if (has_room) break;
+    RINGLOG_FAILPOINT("before_wait");
     ring_doorbell(doorbell_);
     // In slices, so that a service that died without a wake costs one slice at most.
     constexpr int64_t kSliceNs = 100'000'000;
     futex_wait(consumer_.room, room, std::chrono::nanoseconds(std::min(left, kSliceNs)));
     has_room = refresh_head(bytes);
   }
+  RINGLOG_FAILPOINT("after_wait");
   producer_.waiting.store(0, std::memory_order_relaxed);
   producer_.blocked_ns.fetch_add(static_cast<uint64_t>(monotonic_ns() - start),
                                  std::memory_order_relaxed);
@@ -65,7 +69,14 @@ void RingWriter::count_drop() {
   // one before the other.  ORDER drop: attempted is stored last, so dropped >= what it implies.
   producer_.dropped_rows.store(producer_.dropped_rows.load(std::memory_order_relaxed) + 1,
                                std::memory_order_relaxed);
+  RINGLOG_FAILPOINT("in_count_drop");
   producer_.attempted_rows.store(next_seq_, std::memory_order_release);
+}
+
+void RingWriter::take_back_drop() {
+  // ORDER drop: after the release of the tail, so whoever sees the lower count sees the row.
+  producer_.dropped_rows.store(producer_.dropped_rows.load(std::memory_order_relaxed) - 1,
+                               std::memory_order_release);
 }
 
 }  // namespace ringlog::shm

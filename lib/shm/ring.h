@@ -75,6 +75,9 @@ class RingWriter {
 
   // Counts a row that was not written; the ledger reads both words.
   void count_drop();
+  // A row that was counted as dropped is in the ring after all; call after its commit(), so that a
+  // kill in between leaves it counted twice, which the ledger can tell, and never uncounted.
+  void take_back_drop();
 
   // Rings the doorbell whatever the marks say: flush, finish, requests.
   void ring() { ring_doorbell(doorbell_); }

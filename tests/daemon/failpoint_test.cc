@@ -3,8 +3,6 @@
 //
 // This process plays the client; each service is a child.
 
-#include "daemon/failpoint.h"
-
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>

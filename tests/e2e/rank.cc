@@ -9,6 +9,8 @@
 //   --burst N --pause-ms M   rests M milliseconds after every N rows
 //   --forks N         each thread forks N children, one after another, while it logs
 //   --child-rows N    rows of each child
+//   --loops N         before that: init, log and finish so often in this process
+//   --loop-rows N     rows of each thread in each of these
 //   --barrier 1       says "ready" and waits for the end of standard input before init()
 //   --end HOW         main | return:N | finish:N | exit:N | _exit:N | abort | segv | throw | caught
 //   | hang
@@ -54,6 +56,8 @@ struct Job {
   uint64_t pause_ms = 0;
   uint64_t forks = 0;
   uint64_t child_rows = 0;
+  uint64_t loops = 0;
+  uint64_t loop_rows = 0;
 };
 
 uint64_t now_ns() {
@@ -227,7 +231,27 @@ void end_as_told(const std::string& end, ringlog::Run& run, const LedgerProcess&
   while (end == "hang") ::pause();
 }
 
-void run_rank(const e2e::Options& options) {
+// Attaches, logs and ends, again and again; each time is a process of its own in the ledger.
+void run_loops(const Job& job) {
+  for (uint64_t i = 0; i < job.loops; ++i) {
+    if (job.ledger->stop.load(std::memory_order_relaxed) != 0) return;
+    Job once = job;
+    once.is_endless = false;
+    once.rows = job.loop_rows;
+    once.forks = 0;
+    once.process = job.ledger->next_process.fetch_add(1);
+    if (once.process >= e2e::kProcessesMax) return;
+    LedgerProcess& entry = job.ledger->processes.at(once.process);
+    ringlog::Run run = ringlog::init();
+    introduce(entry, run, 0);
+    run_threads(once, run);
+    entry.flags.fetch_or(e2e::kHasFinished, std::memory_order_relaxed);
+    // The others end with the object.
+    if (i % 2 == 0) run.finish(0);
+  }
+}
+
+Job job_of(const e2e::Options& options) {
   Job job;
   job.ledger = e2e::Ledger::map(options.text("ledger"));
   job.process = options.number("process", 0);
@@ -239,12 +263,20 @@ void run_rank(const e2e::Options& options) {
   job.pause_ms = options.number("pause-ms", 0);
   job.forks = options.number("forks", 0);
   job.child_rows = options.number("child-rows", 0);
+  job.loops = options.number("loops", 0);
+  job.loop_rows = options.number("loop-rows", 0);
+  return job;
+}
+
+void run_rank(const e2e::Options& options) {
+  const Job job = job_of(options);
   if (options.number("barrier", 0) != 0) {
     say("ready");
     char byte = 0;
     while (::read(STDIN_FILENO, &byte, 1) > 0) {
     }
   }
+  run_loops(job);
   LedgerProcess& entry = job.ledger->processes.at(job.process);
   ringlog::Run run = ringlog::init();
   introduce(entry, run, 0);

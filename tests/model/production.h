@@ -33,6 +33,9 @@
 
 #include "atomic.h"
 
+// The models end processes themselves.
+#undef RINGLOG_FAILPOINTS
+
 #define atomic ringlog_model_atomic
 #define atomic_thread_fence ringlog_model_atomic_thread_fence
 

@@ -341,6 +341,29 @@ class Sandbox:
             raise AssertionError(f"rows of nobody: {ends}")
         return found["rows"]
 
+    def check_counts(self, verified: dict, **options) -> int:
+        """Proves that of each process every row that it began is exported or counted as dropped,
+        and no other; `verified` is what verify said.  The exported rows."""
+        known: dict[int, int] = {}
+        for producer in verified["producers"]:
+            known[producer["pid"]] = known.get(producer["pid"], 0) + producer["dropped"]
+        found = self.check_rows(gaps=True, **options)
+        for thread in found["threads"]:
+            known[self.ledger.entry(thread["process"]).pid] += thread["rows"]
+        # A process that attaches more than once has more than one entry.
+        begun = dict.fromkeys(known, 0)
+        committed = dict.fromkeys(known, 0)
+        for process in range(self.ledger.process_count):
+            entry = self.ledger.entry(process)
+            if not entry.flags & IS_DISABLED and sum(entry.begun) > 0:
+                begun[entry.pid] = begun.get(entry.pid, 0) + sum(entry.begun)
+                committed[entry.pid] = committed.get(entry.pid, 0) + sum(entry.committed)
+        for pid, rows in begun.items():
+            if not committed[pid] <= known.get(pid, 0) <= rows:
+                raise AssertionError(f"process {pid}: {rows} rows begun, {committed[pid]} "
+                                     f"committed, {known.get(pid)} exported or dropped")
+        return found["rows"]
+
     # The service.
 
     def services(self) -> list[int]:
