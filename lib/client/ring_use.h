@@ -39,7 +39,7 @@ namespace ringlog::detail {
 
 class RingUse {
  public:
-  explicit RingUse(RunCore& run) noexcept {
+  explicit RingUse(RunCore& run) noexcept : run_(run) {
     client::ThreadRings& mine = client::t_rings;
     if (mine.is_inside) return;
     mine.is_inside = true;
@@ -57,7 +57,12 @@ class RingUse {
     if (mine.session_id != run.session_id()) leave();
   }
   ~RingUse() {
-    if (ring_ != nullptr) leave();
+    if (ring_ != nullptr) {
+      // Of a signal handler that came into the middle of this, or of a moment without memory.
+      if (run_.has_unlogged()) [[unlikely]]
+        run_.settle_unlogged(*ring_);
+      leave();
+    }
     if (is_entered_) client::t_rings.is_inside = false;
   }
   RingUse(const RingUse&) = delete;
@@ -74,6 +79,7 @@ class RingUse {
     ring_ = nullptr;
   }
 
+  RunCore& run_;
   client::ThreadRing* ring_ = nullptr;
   bool is_entered_ = false;
 };

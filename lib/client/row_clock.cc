@@ -26,6 +26,8 @@ constexpr uint64_t kTightTicks = 400;
 
 }  // namespace
 
+RowClock::RowClock() { is_counter_trusted(); }
+
 int64_t RowClock::read() {
   if (!is_counter_trusted()) return shm::realtime_ns();
   uint64_t ticks = 0;
@@ -57,6 +59,8 @@ int64_t RowClock::read() {
 }
 
 #else
+
+RowClock::RowClock() = default;
 
 int64_t RowClock::read() { return shm::realtime_ns(); }
 

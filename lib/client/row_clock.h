@@ -19,6 +19,8 @@ namespace ringlog::client {
 
 class RowClock {
  public:
+  // Asks the kernel what it keeps time by, the first time in a process, so that no row has to.
+  RowClock();
   // Nanoseconds since the Unix epoch.
   int64_t now_ns() {
 #if defined(__x86_64__)

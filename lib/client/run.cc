@@ -34,7 +34,7 @@ void publish_items(RunCore& core, const char* what, std::span<const Item> items,
     }
     core.publish(encode(items, shm::realtime_ns()));
   } catch (const std::exception& e) {
-    core.refuse({Code::kIo, std::string(what) + ": " + e.what()});
+    core.refuse(what, e);
   }
 }
 
@@ -121,28 +121,32 @@ void Run::summary(std::span<const Item> items) noexcept {
 }
 
 void Run::define_metric(std::string_view name, const MetricOptions& options) noexcept {
-  if (Status s = record::check_key(name); !s) {
-    return core_->refuse(std::move(s.take_error()).in("define_metric"));
+  try {
+    if (Status s = record::check_key(name); !s) {
+      return core_->refuse(std::move(s.take_error()).in("define_metric"));
+    }
+    if (Status s = check_summary(options.summary); !s) {
+      return core_->refuse(std::move(s.take_error()).in("define_metric " + std::string(name)));
+    }
+    core_->publish(record::encode_metric(name, options, shm::realtime_ns()));
+  } catch (const std::exception& e) {
+    core_->refuse("define_metric", e);
   }
-  if (Status s = check_summary(options.summary); !s) {
-    return core_->refuse(std::move(s.take_error()).in("define_metric " + std::string(name)));
-  }
-  core_->publish(record::encode_metric(name, options, shm::realtime_ns()));
 }
 
 void Run::alert(std::string_view title, std::string_view text, AlertLevel level,
                 std::chrono::nanoseconds min_interval) noexcept {
-  if (!record::is_utf8(title) || !record::is_utf8(text)) {
-    return core_->refuse({Code::kInvalidArgument, "alert: title or text is not UTF-8"});
-  }
   try {
+    if (!record::is_utf8(title) || !record::is_utf8(text)) {
+      return core_->refuse({Code::kInvalidArgument, "alert: title or text is not UTF-8"});
+    }
     const auto held = core_->alert_limits().take(title, min_interval, shm::monotonic_ns());
     if (!held) return;
     std::string whole(text);
     if (*held > 0) whole += " (and " + std::to_string(*held) + " more since the last one)";
     core_->publish(record::encode_alert(title, whole, level, shm::realtime_ns()));
   } catch (const std::exception& e) {
-    core_->refuse({Code::kIo, std::string("alert: ") + e.what()});
+    core_->refuse("alert", e);
   }
 }
 
@@ -150,8 +154,12 @@ void Run::console(std::string_view bytes, bool is_stderr) noexcept {
   // In pieces that fit a ring record, so that a burst of output never needs the control socket.
   constexpr size_t kPieceMax = 32 * 1024;
   for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), kPieceMax))) {
-    core_->publish_output(
-        record::encode_console(bytes.substr(0, kPieceMax), is_stderr, shm::realtime_ns()));
+    try {
+      core_->publish_output(
+          record::encode_console(bytes.substr(0, kPieceMax), is_stderr, shm::realtime_ns()));
+    } catch (const std::exception& e) {
+      core_->refuse("console", e);
+    }
   }
 }
 

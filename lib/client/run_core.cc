@@ -28,6 +28,16 @@ namespace {
 constexpr milliseconds kInitTimeout{10'000};
 // The last values are a courtesy: a slow disk must not keep the program from ending.
 constexpr milliseconds kFooterWait{500};
+
+// What the segment's words say, when the service does not.
+FinishReport known_report(const Session& session) {
+  const shm::ServiceWords& words = session.service_words();
+  return {.attempted = session.attempted_rows(),
+          .stored = words.stored_rows.load(std::memory_order_relaxed),
+          .dropped = session.dropped_rows(),
+          .sent = words.sent_rows.load(std::memory_order_relaxed)};
+}
+
 // A path with what could move a terminal's cursor made visible.
 std::string plain(std::string text) {
   for (char& c : text) {
@@ -103,7 +113,7 @@ void RunCore::publish_process() noexcept {
     }
     open->return_ring(ring);
   } catch (const std::exception& e) {
-    refuse({Code::kIo, std::string("what surrounds the process: ") + e.what()});
+    refuse("what surrounds the process", e);
   }
 }
 
@@ -143,7 +153,7 @@ std::shared_ptr<Session> RunCore::session() const {
   return session_id() == 0 ? nullptr : session_;
 }
 
-std::shared_ptr<Session> RunCore::attach_child() noexcept {
+std::shared_ptr<Session> RunCore::attach_child() {
   const std::lock_guard lock(mutex_);
   if (session_id() != 0) return session_;  // another thread was quicker
   if (!is_child_) return nullptr;
@@ -175,17 +185,28 @@ bool RunCore::close(int exit_code, bool is_implied, int64_t deadline_ns) noexcep
   open->quiesce(deadline_ns);
   open->for_each_ring(
       [&](client::ThreadRing& r) { settle_pending(*open, r, record_wait_until(deadline_ns)); });
-  const record::Words last = record::encode_finish(exit_code, is_implied, shm::realtime_ns(),
-                                                   finish_signal_.load(std::memory_order_relaxed));
-  RINGLOG_FAILPOINT("before_finish");
-  if (!write_record(*open, *ring, last, 0, ring->writer.next_seq(),
-                    record_wait_until(deadline_ns))) {
-    open->count_lost_record();
-  }
-  RINGLOG_FAILPOINT("after_finish");
+  settle_unlogged(*ring);
+  write_finish(*open, *ring, exit_code, is_implied, deadline_ns);
   const std::lock_guard lock(mutex_);
   last_ring_ = ring;
   return true;
+}
+
+void RunCore::write_finish(Session& session, client::ThreadRing& ring, int exit_code,
+                           bool is_implied, int64_t deadline_ns) noexcept {
+  RINGLOG_FAILPOINT("before_finish");
+  try {
+    const record::Words last = record::encode_finish(
+        exit_code, is_implied, shm::realtime_ns(), finish_signal_.load(std::memory_order_relaxed));
+    if (!write_record(session, ring, last, 0, ring.writer.next_seq(),
+                      record_wait_until(deadline_ns))) {
+      session.count_lost_record();
+    }
+  } catch (const std::exception& e) {
+    session.count_lost_record();
+    refuse("finish", e);
+  }
+  RINGLOG_FAILPOINT("after_finish");
 }
 
 Result<std::unique_ptr<PendingReply>> RunCore::start_finish(int exit_code) noexcept {
@@ -206,7 +227,7 @@ Result<std::unique_ptr<PendingReply>> RunCore::ask_at_end(record::RequestKind ki
     ring = last_ring_;
   }
   if (!open || ring == nullptr) return Error{Code::kDisabled, "this run does not log"};
-  return write_request(std::move(open), *ring, {.kind = kind}, record_wait_until(deadline_ns));
+  return ask(std::move(open), *ring, {.kind = kind}, record_wait_until(deadline_ns));
 }
 
 FinishReport RunCore::finish(int exit_code, nanoseconds timeout, bool is_implied) noexcept {
@@ -224,7 +245,13 @@ FinishReport RunCore::finish(int exit_code, nanoseconds timeout, bool is_implied
     const uint64_t rows = unlogged_rows_.load(std::memory_order_relaxed);
     return {.attempted = rows, .stored = 0, .dropped = rows, .sent = 0};
   }
-  const FinishReport report = collect_report(*open, deadline);
+  FinishReport report;
+  try {
+    report = collect_report(*open, deadline);
+  } catch (const std::exception& e) {
+    refuse("finish", e);
+    report = known_report(*open);
+  }
   say_end(report, deadline);
   const std::lock_guard lock(mutex_);
   is_finished_ = true;
@@ -232,7 +259,7 @@ FinishReport RunCore::finish(int exit_code, nanoseconds timeout, bool is_implied
   return report_;
 }
 
-FinishReport RunCore::collect_report(Session& session, int64_t deadline_ns) noexcept {
+FinishReport RunCore::collect_report(Session& session, int64_t deadline_ns) {
   Error why;
   for (nanoseconds left(0);;) {
     left = nanoseconds(deadline_ns - shm::monotonic_ns());
@@ -255,10 +282,7 @@ FinishReport RunCore::collect_report(Session& session, int64_t deadline_ns) noex
   refuse(std::move(why).in(bytes == 0 ? "finish: rows are committed but not known to be stored"
                                       : "finish: the service still copies " +
                                             std::to_string(bytes) + " bytes of files"));
-  return {.attempted = session.attempted_rows(),
-          .stored = session.service_words().stored_rows.load(std::memory_order_relaxed),
-          .dropped = session.dropped_rows(),
-          .sent = session.service_words().sent_rows.load(std::memory_order_relaxed)};
+  return known_report(session);
 }
 
 bool RunCore::should_stop() const noexcept {
@@ -378,9 +402,21 @@ void RunCore::say_end(const FinishReport& report, int64_t deadline_ns) noexcept 
   }
 }
 
+void RunCore::refuse(const char* what, const std::exception& error) noexcept {
+  try {
+    refuse({Code::kIo, std::string(what) + ": " + error.what()});
+  } catch (const std::exception&) {
+    // Counted all the same, by whoever called.
+  }
+}
+
 void RunCore::refuse(Error error) noexcept {
-  if (!has_spoken_.exchange(true, std::memory_order_relaxed)) {
-    say(error.message + " (further ones are only counted)");
+  try {
+    if (!has_spoken_.exchange(true, std::memory_order_relaxed)) {
+      say(error.message + " (further ones are only counted)");
+    }
+  } catch (const std::exception&) {
+    // Without memory for a sentence error() tells it.
   }
   // In a signal handler that came into the middle of error(): it has been said, that is all.
   if (mutex_.is_mine()) return;
@@ -425,6 +461,7 @@ void RunCore::after_fork(bool is_child) noexcept {
     service_words_.store(nullptr, std::memory_order_relaxed);
     producer_words_.store(nullptr, std::memory_order_relaxed);
     session_id_.store(0, std::memory_order_relaxed);
+    unlogged_rows_.store(0, std::memory_order_relaxed);  // the parent counts them
   }
   mutex_.unlock();
 }

@@ -79,9 +79,15 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   std::shared_ptr<client::Session> session() const;
   // A ring for this thread, attaching first in a forked child; nullptr when logging is off.
   client::ThreadRing* find_ring() noexcept;
+  // A row that no ring could be had for: counted by whoever has one next, as dropped.  Only a
+  // counter, it publishes nothing.
   void count_unlogged() noexcept { unlogged_rows_.fetch_add(1, std::memory_order_relaxed); }
+  bool has_unlogged() const { return unlogged_rows_.load(std::memory_order_relaxed) != 0; }
+  void settle_unlogged(client::ThreadRing& ring) noexcept;
   // Keeps `error` for Run::error() and says it on stderr the first time.
   void refuse(Error error) noexcept;
+  // The same for what `what` threw; without memory for the words it is only lost.
+  void refuse(const char* what, const std::exception& error) noexcept;
   Error error() const;
   client::AlertLimits& alert_limits() { return alert_limits_; }
   size_t next_row_ordinal() { return row_count_.fetch_add(1, std::memory_order_relaxed); }
@@ -107,7 +113,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   void adopt(std::shared_ptr<client::Session> session);
   // The process's first record: client/process_facts.h.
   void publish_process() noexcept;
-  std::shared_ptr<client::Session> attach_child() noexcept;
+  std::shared_ptr<client::Session> attach_child();
   void say(const std::string& text) const noexcept;
   // The lines at the begin and at the end, from the program of rank 0 unless the setting `console`
   // is quiet or off.
@@ -122,25 +128,28 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   const shm::ServiceWords* tell_step(uint64_t step) noexcept;
   std::byte* make_room(client::ThreadRing& ring, uint32_t bytes) noexcept;
   // A record that a row needs: itself, or the key set before it.  Waits for room once, as rows of
-  // numbers do.
+  // numbers do.  False, said once: it was not written.
   bool write_for_row(client::ThreadRing& ring, const record::Words& words, uint8_t flags,
                      uint64_t seq) noexcept;
   bool write_record(client::Session& session, client::ThreadRing& ring, const record::Words& words,
-                    uint8_t flags, uint64_t seq, std::chrono::nanoseconds timeout) noexcept;
+                    uint8_t flags, uint64_t seq, std::chrono::nanoseconds timeout);
   Result<std::unique_ptr<PendingReply>> write_request(std::shared_ptr<client::Session> session,
                                                       client::ThreadRing& ring,
                                                       record::RequestSpec request,
-                                                      std::chrono::nanoseconds timeout) noexcept;
+                                                      std::chrono::nanoseconds timeout);
+  // The same, with what it throws as an error.
+  Result<std::unique_ptr<PendingReply>> ask(std::shared_ptr<client::Session> session,
+                                            client::ThreadRing& ring, record::RequestSpec request,
+                                            std::chrono::nanoseconds timeout) noexcept;
   std::chrono::nanoseconds record_wait() const;
   // The same, but not beyond a deadline.
   std::chrono::nanoseconds record_wait_until(int64_t deadline_ns) const;
   const record::RowTemplate* register_row(client::ThreadRing& ring, const RowCore& row) noexcept;
-  const record::RowTemplate* register_items(client::ThreadRing& ring,
-                                            std::span<const Item> items) noexcept;
+  const record::RowTemplate* register_items(client::ThreadRing& ring, std::span<const Item> items);
   bool log_template(client::ThreadRing& ring, std::span<const Item> items, uint64_t step,
-                    int64_t time_ns) noexcept;
+                    int64_t time_ns);
   void log_free(client::ThreadRing& ring, std::span<const Item> items, uint64_t step,
-                int64_t time_ns) noexcept;
+                int64_t time_ns);
   void put_row_when_full(client::ThreadRing& ring, const record::RowTemplate& shape, uint64_t seq,
                          uint64_t step, int64_t time_ns, const uint64_t* bits) noexcept;
   void settle_pending(client::Session& session, client::ThreadRing& ring,
@@ -148,10 +157,13 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   void put_row(client::ThreadRing& ring, const record::RowTemplate& shape, uint64_t step,
                int64_t time_ns, const uint64_t* bits) noexcept;
   void note_step(uint64_t step) noexcept;
+  void refuse_cells(size_t values, size_t keys) noexcept;
   bool close(int exit_code, bool is_implied, int64_t deadline_ns) noexcept;
   Result<std::unique_ptr<PendingReply>> ask_at_end(record::RequestKind kind,
                                                    int64_t deadline_ns) noexcept;
-  FinishReport collect_report(client::Session& session, int64_t deadline_ns) noexcept;
+  void write_finish(client::Session& session, client::ThreadRing& ring, int exit_code,
+                    bool is_implied, int64_t deadline_ns) noexcept;
+  FinishReport collect_report(client::Session& session, int64_t deadline_ns);
 
   // Constant after open().
   std::shared_ptr<client::InProcess> in_process_;  // the service is in this process; first of all
@@ -164,6 +176,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   std::chrono::nanoseconds row_wait_{0};  // how long a full ring may hold a row up
 
   std::atomic<uint64_t> session_id_{0};
+  std::atomic<uint64_t> unlogged_rows_{0};
   std::atomic<const shm::ServiceWords*> service_words_{nullptr};
   std::atomic<shm::ProducerWords*> producer_words_{nullptr};
   std::atomic<uint64_t> done_checkpoint_{0};  // the agreed step that was answered with true
@@ -172,7 +185,6 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   std::atomic<bool> is_exit_watched_{false};     // a flag by itself, it publishes nothing
   std::atomic<int64_t> exit_status_{INT64_MIN};  // INT64_MIN: the process has not ended
   std::atomic<uint8_t> finish_signal_{0};        // 0: none
-  std::atomic<uint64_t> unlogged_rows_{0};
   alignas(64) std::atomic<uint64_t> next_step_{0};
 
   // Held while a finish is under way, so that two threads do not write the last records at once.

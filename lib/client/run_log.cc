@@ -86,7 +86,7 @@ ThreadRing* RunCore::find_ring() noexcept {
     mine.session_id = open->id();
     return mine.ring;
   } catch (const std::exception& e) {
-    refuse({Code::kIo, std::string("log: ") + e.what()});
+    refuse("log", e);
     return nullptr;
   }
 }
@@ -169,16 +169,38 @@ void RunCore::settle_pending(Session& session, ThreadRing& ring,
   ring.pending.drop();
 }
 
+namespace {
+
+// A row that cannot be written whatever room there is.
+void drop_attempt(ThreadRing& ring) {
+  ring.writer.take_seq();
+  ring.writer.count_drop();
+}
+
+}  // namespace
+
+void RunCore::settle_unlogged(ThreadRing& ring) noexcept {
+  for (uint64_t left = unlogged_rows_.exchange(0, std::memory_order_relaxed); left > 0; --left) {
+    drop_attempt(ring);
+  }
+}
+
+void RunCore::refuse_cells(size_t values, size_t keys) noexcept {
+  try {
+    refuse({Code::kInvalidArgument, "row.log: " + std::to_string(values) + " values for " +
+                                        std::to_string(keys) + " keys; the row is dropped"});
+  } catch (const std::exception& e) {
+    refuse("row.log", e);
+  }
+}
+
 void RunCore::log_row(const RowCore& row, uint64_t step, std::span<const double> cells) noexcept {
   const RingUse use(*this);
   if (use.ring() == nullptr) return count_unlogged();
   ThreadRing& ring = *use.ring();
   if (cells.size() != row.keys.size()) {
-    ring.writer.take_seq();
-    ring.writer.count_drop();
-    return refuse({Code::kInvalidArgument, "row.log: " + std::to_string(cells.size()) +
-                                               " values for " + std::to_string(row.keys.size()) +
-                                               " keys; the row is dropped"});
+    drop_attempt(ring);
+    return refuse_cells(cells.size(), row.keys.size());
   }
   const RowTemplate* shape = ring.templates.find_row(row.ordinal);
   if (shape == nullptr) shape = register_row(ring, row);
@@ -186,8 +208,7 @@ void RunCore::log_row(const RowCore& row, uint64_t step, std::span<const double>
     put_row(ring, *shape, step, ring.clock.now_ns(),
             reinterpret_cast<const uint64_t*>(cells.data()));
   } else {
-    ring.writer.take_seq();
-    ring.writer.count_drop();
+    drop_attempt(ring);
   }
   note_step(step);
 }
@@ -211,14 +232,13 @@ void RunCore::log_items(std::span<const Item> items, const LogOptions& options) 
   try {
     if (!log_template(ring, items, step, time_ns)) log_free(ring, items, step, time_ns);
   } catch (const std::exception& e) {
-    ring.writer.take_seq();
-    ring.writer.count_drop();
-    refuse({Code::kIo, std::string("log: ") + e.what()});
+    drop_attempt(ring);
+    refuse("log", e);
   }
 }
 
 bool RunCore::log_template(ThreadRing& ring, std::span<const Item> items, uint64_t step,
-                           int64_t time_ns) noexcept {
+                           int64_t time_ns) {
   // Rows of this many keys are patched on the stack; longer ones are rare and travel as free rows.
   constexpr size_t kKeysMax = 512;
   if (items.size() > kKeysMax) return false;
@@ -235,13 +255,15 @@ bool RunCore::log_template(ThreadRing& ring, std::span<const Item> items, uint64
 }
 
 void RunCore::log_free(ThreadRing& ring, std::span<const Item> items, uint64_t step,
-                       int64_t time_ns) noexcept {
-  const uint64_t seq = ring.writer.take_seq();
+                       int64_t time_ns) {
   if (Status s = record::check_items(items); !s) {
-    ring.writer.count_drop();
-    return refuse(std::move(s.take_error()).in("log: the row is dropped"));
+    Error why = std::move(s.take_error()).in("log: the row is dropped");
+    drop_attempt(ring);
+    return refuse(std::move(why));
   }
   const record::Words words = record::encode_free_row(step, time_ns, items);
+  // From here on nothing throws: the attempt is counted once, as a row or as a drop.
+  const uint64_t seq = ring.writer.take_seq();
   if (!write_for_row(ring, words, shm::kFlagRow, seq)) ring.writer.count_drop();
 }
 
@@ -276,7 +298,7 @@ bool has_repeated_path(const std::vector<record::ColumnSpec>& columns) {
 
 }  // namespace
 
-const RowTemplate* RunCore::register_items(ThreadRing& ring, std::span<const Item> items) noexcept {
+const RowTemplate* RunCore::register_items(ThreadRing& ring, std::span<const Item> items) {
   if (ring.templates.is_full() || ring.templates.next_kind() > kKindsMax) return nullptr;
   std::vector<record::ColumnSpec> columns;
   for (const Item& item : items) {
@@ -287,9 +309,14 @@ const RowTemplate* RunCore::register_items(ThreadRing& ring, std::span<const Ite
   if (has_repeated_path(columns)) return nullptr;
   const record::Words words =
       record::encode_key_set(ring.templates.next_kind(), columns, shm::realtime_ns());
-  if (!write_for_row(ring, words, 0, ring.writer.next_seq())) return nullptr;
-  RINGLOG_FAILPOINT("after_key_set");
-  return ring.templates.add(items);
+  // Remembered first: a kind that the service knows and we do not would be used twice.
+  const RowTemplate* const shape = ring.templates.add(items);
+  if (write_for_row(ring, words, 0, ring.writer.next_seq())) {
+    RINGLOG_FAILPOINT("after_key_set");
+    return shape;
+  }
+  ring.templates.take_back();
+  return nullptr;
 }
 
 const RowTemplate* RunCore::register_row(ThreadRing& ring, const RowCore& row) noexcept {
@@ -301,10 +328,12 @@ const RowTemplate* RunCore::register_row(ThreadRing& ring, const RowCore& row) n
     }
     const record::Words words =
         record::encode_key_set(ring.templates.next_kind(), columns, shm::realtime_ns());
-    if (!write_for_row(ring, words, 0, ring.writer.next_seq())) return nullptr;
-    return ring.templates.add_row(row.ordinal, row.keys.size());
+    const RowTemplate* const shape = ring.templates.add_row(row.ordinal, row.keys.size());
+    if (write_for_row(ring, words, 0, ring.writer.next_seq())) return shape;
+    ring.templates.take_back_row(row.ordinal);
+    return nullptr;
   } catch (const std::exception& e) {
-    refuse({Code::kIo, std::string("row: ") + e.what()});
+    refuse("row", e);
     return nullptr;
   }
 }
@@ -316,13 +345,18 @@ bool RunCore::write_for_row(ThreadRing& ring, const record::Words& words, uint8_
   const auto bytes = static_cast<uint32_t>(
       std::min<size_t>(shm::record_bytes(words.size() * 8), shm::kRecordSizeMax));
   if (ring.is_stalled && make_room(ring, bytes) == nullptr) return false;
-  if (write_record(*open, ring, words, flags, seq, row_wait_)) return true;
+  try {
+    if (write_record(*open, ring, words, flags, seq, row_wait_)) return true;
+  } catch (const std::exception& e) {
+    refuse("log: a record is dropped", e);
+    return false;
+  }
   ring.is_stalled = ring.writer.try_reserve(bytes) == nullptr;
   return false;
 }
 
 bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Words& words,
-                           uint8_t flags, uint64_t seq, std::chrono::nanoseconds timeout) noexcept {
+                           uint8_t flags, uint64_t seq, std::chrono::nanoseconds timeout) {
   if (shm::record_bytes(words.size() * 8) > shm::kRecordSizeMax) {
     const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(timeout);
     // Handing bytes over takes the service a moment even when nothing is full.
@@ -348,11 +382,20 @@ bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Wor
   return true;
 }
 
-Result<std::unique_ptr<PendingReply>> RunCore::write_request(
-    std::shared_ptr<Session> session, ThreadRing& ring, record::RequestSpec request,
-    std::chrono::nanoseconds timeout) noexcept {
+Result<std::unique_ptr<PendingReply>> RunCore::write_request(std::shared_ptr<Session> session,
+                                                             ThreadRing& ring,
+                                                             record::RequestSpec request,
+                                                             std::chrono::nanoseconds timeout) {
   auto claim = session->mailbox().claim();
   if (!claim) return claim.take_error();
+  // Gives the slot back on every way out that is not the end.
+  std::unique_ptr<PendingReply> pending;
+  try {
+    pending = std::make_unique<client::MailboxReply>(session, *claim);
+  } catch (const std::exception&) {
+    session->mailbox().cancel(*claim);
+    throw;
+  }
   request.slot = claim->slot;
   request.word = claim->word;
   RINGLOG_FAILPOINT("after_claim");
@@ -361,7 +404,6 @@ Result<std::unique_ptr<PendingReply>> RunCore::write_request(
   const uint32_t bytes = shm::record_bytes(words.size() * 8);
   std::byte* const at = session->reserve_or_wait(ring, bytes, timeout);
   if (at == nullptr) {
-    session->mailbox().cancel(*claim);
     return Error{Code::kBackpressure, "the ring has had no room for the request in time"};
   }
   const shm::RecordHeader header{bytes, shm::kKindRecord, shm::kFlagRequest, 2,
@@ -373,8 +415,6 @@ Result<std::unique_ptr<PendingReply>> RunCore::write_request(
   ring.writer.commit(bytes);
   RINGLOG_FAILPOINT("after_request");
   ring.writer.ring();
-  std::unique_ptr<PendingReply> pending =
-      std::make_unique<client::MailboxReply>(std::move(session), *claim);
   return pending;
 }
 
@@ -383,9 +423,14 @@ void RunCore::publish(const record::Words& words) noexcept {
   const auto open = session();
   if (use.ring() == nullptr || !open) return;
   ThreadRing& ring = *use.ring();
-  if (write_record(*open, ring, words, 0, ring.writer.next_seq(), record_wait())) return;
-  open->count_lost_record();
-  refuse({Code::kBackpressure, "a config or alert record could not be written in time"});
+  try {
+    if (write_record(*open, ring, words, 0, ring.writer.next_seq(), record_wait())) return;
+    open->count_lost_record();
+    refuse({Code::kBackpressure, "a config or alert record could not be written in time"});
+  } catch (const std::exception& e) {
+    open->count_lost_record();
+    refuse("a config or alert record is lost", e);
+  }
 }
 
 void RunCore::publish_output(const record::Words& words) noexcept {
@@ -394,14 +439,28 @@ void RunCore::publish_output(const record::Words& words) noexcept {
   if (use.ring() == nullptr || !open) return;
   if (write_for_row(*use.ring(), words, 0, use.ring()->writer.next_seq())) return;
   open->count_lost_record();
-  refuse({Code::kBackpressure, "output could not be kept in time"});
+  try {
+    refuse({Code::kBackpressure, "output could not be kept in time"});
+  } catch (const std::exception& e) {
+    refuse("output", e);
+  }
 }
 
 Result<std::unique_ptr<PendingReply>> RunCore::deliver(record::RequestSpec request) noexcept {
   const RingUse use(*this);
   const auto open = session();
   if (use.ring() == nullptr || !open) return Error{Code::kDisabled, "this run does not log"};
-  return write_request(open, *use.ring(), request, record_wait());
+  return ask(open, *use.ring(), request, record_wait());
+}
+
+Result<std::unique_ptr<PendingReply>> RunCore::ask(std::shared_ptr<Session> session,
+                                                   ThreadRing& ring, record::RequestSpec request,
+                                                   std::chrono::nanoseconds timeout) noexcept {
+  try {
+    return write_request(std::move(session), ring, request, timeout);
+  } catch (const std::exception&) {
+    return Error{Code::kIo, "no memory"};  // fits into the string itself
+  }
 }
 
 }  // namespace ringlog::detail

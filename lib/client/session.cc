@@ -199,7 +199,7 @@ bool Session::is_service_there() {
   return control_ != nullptr && control_->is_alive();
 }
 
-void Session::check_service() {
+void Session::check_service() noexcept {
   // A plain hint: a wrong answer costs one more look in 200 ms.
   const uint32_t epoch = doorbell_->page().epoch.load(std::memory_order_relaxed);
   const std::unique_lock lock(control_mutex_, std::try_to_lock);
@@ -207,7 +207,11 @@ void Session::check_service() {
   const int64_t now = shm::monotonic_coarse_ms();
   if (now < next_repair_ms_) return;
   next_repair_ms_ = now + kRepairPauseMs;
-  reconnect_locked();
+  try {
+    reconnect_locked();
+  } catch (const std::exception&) {
+    control_.reset();
+  }
 }
 
 void Session::reconnect_locked() {

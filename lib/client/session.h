@@ -94,8 +94,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // Looks whether the service lives and, at most once in 200 ms, does something about it:
   // reconnects to a new one or starts one without waiting.  Never blocks longer than starting a
-  // process takes.
-  void check_service();
+  // process takes.  What fails, for want of memory too, is tried again at the next look.
+  void check_service() noexcept;
   // True unless the service's heartbeat is old and its connection broken.
   bool is_service_there();
 

@@ -1,6 +1,8 @@
 #include "client/template_table.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace ringlog::client {
 
@@ -70,8 +72,7 @@ const record::RowTemplate* TemplateTable::add(std::span<const Item> items) {
     entries_.reserve(kTemplatesMax);
     slots_.resize(kTemplatesMax * 2);
   }
-  Entry& entry = entries_.emplace_back();
-  entry.hash = hash(items);
+  Entry entry{hash(items), {}, {}};
   for (const Item& item : items) {
     entry.keys += static_cast<char>(item.value.type());
     entry.keys.append(item.key);
@@ -81,8 +82,15 @@ const record::RowTemplate* TemplateTable::add(std::span<const Item> items) {
   const size_t mask = slots_.size() - 1;
   size_t i = entry.hash & mask;
   while (slots_[i] != 0) i = (i + 1) & mask;
+  entries_.push_back(std::move(entry));
   slots_[i] = static_cast<uint32_t>(entries_.size());
-  return &entry.shape;
+  return &entries_.back().shape;
+}
+
+void TemplateTable::take_back() {
+  // Nothing was added since, so no other entry was put behind this one's place.
+  std::replace(slots_.begin(), slots_.end(), static_cast<uint32_t>(entries_.size()), 0U);
+  entries_.pop_back();
 }
 
 const record::RowTemplate* TemplateTable::add_row(size_t ordinal, size_t key_count) {
@@ -91,6 +99,11 @@ const record::RowTemplate* TemplateTable::add_row(size_t ordinal, size_t key_cou
   ++row_kind_count_;
   rows_[ordinal] = {kind, static_cast<uint32_t>(key_count), record::row_record_bytes(key_count)};
   return &rows_[ordinal];
+}
+
+void TemplateTable::take_back_row(size_t ordinal) {
+  rows_[ordinal] = {};
+  --row_kind_count_;
 }
 
 }  // namespace ringlog::client

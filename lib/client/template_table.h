@@ -28,14 +28,18 @@ class TemplateTable {
   uint16_t next_kind() const {
     return static_cast<uint16_t>(shm::kKindRowFirst + entries_.size() + row_kind_count_);
   }
-  // Remembers that `items` were registered under next_kind().
+  // The template of `items`, with next_kind().  Throws std::bad_alloc, having changed nothing.
   const record::RowTemplate* add(std::span<const Item> items);
+  // Forgets the one added last, when the service could not be told of it.
+  void take_back();
 
   // Templates of Run::row() handles, by the handle's ordinal.
   const record::RowTemplate* find_row(size_t ordinal) const {
     return ordinal < rows_.size() && rows_[ordinal].bytes != 0 ? &rows_[ordinal] : nullptr;
   }
+  // As above.
   const record::RowTemplate* add_row(size_t ordinal, size_t key_count);
+  void take_back_row(size_t ordinal);
 
  private:
   struct Entry {

@@ -35,6 +35,24 @@ TEST(TemplateTable, FindsWhatWasAddedWhateverTheValues) {
   EXPECT_EQ(table.find(other), added);
 }
 
+TEST(TemplateTable, ForgetsTheOneAddedLast) {
+  TemplateTable table;
+  const Item kept[] = {{"loss", 1.0}};
+  const Item gone[] = {{"acc", 1.0}};
+  table.add(kept);
+  table.add(gone);
+  table.take_back();
+  EXPECT_EQ(table.find(gone), nullptr);
+  EXPECT_EQ(table.next_kind(), shm::kKindRowFirst + 1) << "its kind is free again";
+  table.add_row(0, 2);
+  table.take_back_row(0);
+  EXPECT_EQ(table.find_row(0), nullptr);
+  EXPECT_EQ(table.next_kind(), shm::kKindRowFirst + 1);
+  EXPECT_EQ(kind_of(table, kept), shm::kKindRowFirst);
+  EXPECT_EQ(table.add(gone)->kind, shm::kKindRowFirst + 1);
+  EXPECT_EQ(kind_of(table, gone), shm::kKindRowFirst + 1);
+}
+
 TEST(TemplateTable, OtherOrdersTypesAndCountsAreOtherRows) {
   TemplateTable table;
   const Item row[] = {{"a", 1.0}, {"b", 2.0}};

@@ -1,5 +1,6 @@
 """Machines set up wrongly: each time a message says what and where, and training goes on."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -189,6 +190,20 @@ class BadDaysTest(SandboxTest):
             self.assertEqual((report["ok"], report["dropped"]), (True, 0))
         self.assertEqual(self.sandbox.services(), [service])
         self.assertTrue(self.sandbox.verify()["ok"])
+
+    @unittest.skipIf(SLOWDOWN > 1, "the sanitizers' operator new takes the place of the test's")
+    def test_no_memory(self) -> None:
+        """Whichever allocation of a call fails, nothing is thrown and each row is counted once."""
+        done = self.sandbox.run(helper("out_of_memory"), env={"RINGLOG_RUN_ID": RUN, "RANK": "0"})
+        report = json.loads(done.stdout)
+        self.assertGreater(report["failures"], 30)
+        self.assertEqual(report["attempted"], report["rows"])
+        self.assertEqual(report["attempted"], report["stored"] + report["dropped"])
+        self.assertGreater(report["dropped"], 10)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        verified = self.sandbox.verify()
+        self.assertEqual([verified["producers"][0][k] for k in ("attempted", "stored", "dropped")],
+                         [report[k] for k in ("attempted", "stored", "dropped")])
 
     # The service's program.
 
