@@ -18,6 +18,10 @@ class AlertLimits {
   // Titles that are remembered; what comes above is not held back.
   static constexpr size_t kTitlesMax = 1000;
 
+  // Around fork(), so that the child finds the list whole and nobody at it.
+  void lock_for_fork() { mutex_.lock(); }
+  void unlock_after_fork() { mutex_.unlock(); }
+
   // How many alerts of this title were held back since the last one that went out; nothing: this
   // one is held back too.
   std::optional<uint64_t> take(std::string_view title, std::chrono::nanoseconds min_interval,

@@ -17,8 +17,8 @@ namespace ringlog::client {
 
 // The rings of one thread: the last one used, and all of them.
 //
-// Without a destructor, because a run in a global is destroyed after the thread's own objects: the
-// list goes when the thread ends, and what logs after that starts one that stays.
+// Without a destructor: run_log.cc gives the rings back when nothing of the thread can log any
+// more.
 struct ThreadRings {
   uint64_t session_id = 0;  // of `ring`; 0: none
   ThreadRing* ring = nullptr;

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <new>
 #include <stdexcept>
 
 namespace ringlog::detail {
@@ -149,6 +150,7 @@ void RunCore::adopt(std::shared_ptr<Session> session) {
 }
 
 std::shared_ptr<Session> RunCore::session() const {
+  if (client::HeldMutex::any_is_mine()) return nullptr;
   const std::lock_guard lock(mutex_);
   return session_id() == 0 ? nullptr : session_;
 }
@@ -178,15 +180,21 @@ std::shared_ptr<Session> RunCore::attach_child() {
 // session.
 bool RunCore::close(int exit_code, bool is_implied, int64_t deadline_ns) noexcept {
   const std::shared_ptr<Session> open = session();
-  client::ThreadRing* const ring = open ? find_ring() : nullptr;
-  if (ring == nullptr) return false;
+  client::ThreadRing* const mine = open ? find_ring() : nullptr;
+  if (mine == nullptr) return false;
   // From here on log() is a counted no-op, so the counts below are final.
   session_id_.store(0, std::memory_order_relaxed);
   open->quiesce(deadline_ns);
-  open->for_each_ring(
+  open->for_each_quiet_ring(
       [&](client::ThreadRing& r) { settle_pending(*open, r, record_wait_until(deadline_ns)); });
-  settle_unlogged(*ring);
-  write_finish(*open, *ring, exit_code, is_implied, deadline_ns);
+  // Another one where ours is shared and somebody stands still inside of it.
+  client::ThreadRing* const ring = open->quiet_ring(mine);
+  if (ring != nullptr) {
+    settle_unlogged(*ring);
+    write_finish(*open, *ring, exit_code, is_implied, deadline_ns);
+  } else {
+    open->count_lost_record();
+  }
   const std::lock_guard lock(mutex_);
   last_ring_ = ring;
   return true;
@@ -226,7 +234,8 @@ Result<std::unique_ptr<PendingReply>> RunCore::ask_at_end(record::RequestKind ki
     open = session_;
     ring = last_ring_;
   }
-  if (!open || ring == nullptr) return Error{Code::kDisabled, "this run does not log"};
+  if (!open) return Error{Code::kDisabled, "this run does not log"};
+  if (ring == nullptr) return Error{Code::kBackpressure, "another thread is still inside log()"};
   return ask(std::move(open), *ring, {.kind = kind}, record_wait_until(deadline_ns));
 }
 
@@ -419,7 +428,7 @@ void RunCore::refuse(Error error) noexcept {
     // Without memory for a sentence error() tells it.
   }
   // In a signal handler that came into the middle of error(): it has been said, that is all.
-  if (mutex_.is_mine()) return;
+  if (client::HeldMutex::any_is_mine()) return;
   const std::lock_guard lock(mutex_);
   error_ = std::move(error);
 }
@@ -446,6 +455,7 @@ std::optional<int> RunCore::exit_status() const noexcept {
 }
 
 void RunCore::before_fork() noexcept {
+  alert_limits_.lock_for_fork();
   mutex_.lock();
   if (session_) session_->lock_for_fork();
 }
@@ -463,7 +473,9 @@ void RunCore::after_fork(bool is_child) noexcept {
     session_id_.store(0, std::memory_order_relaxed);
     unlogged_rows_.store(0, std::memory_order_relaxed);  // the parent counts them
   }
+  if (is_child) new (&finish_mutex_) std::mutex;
   mutex_.unlock();
+  alert_limits_.unlock_after_fork();
 }
 
 }  // namespace ringlog::detail

@@ -5,8 +5,8 @@
 // child finds itself without a session and opens one of its own on the first log().
 
 #include "client/alert_limits.h"
+#include "client/held_mutex.h"
 #include "client/in_process.h"
-#include "client/owned_mutex.h"
 #include "client/session.h"
 #include "record/encode.h"
 #include "record/limits.h"
@@ -76,8 +76,10 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   SyncStatus sync_status() const noexcept;
   // The id of the open session; 0: none.  Relaxed: RingUse explains the protocol.
   uint64_t session_id() const { return session_id_.load(std::memory_order_relaxed); }
+  // nullptr: none is open, or as above.
   std::shared_ptr<client::Session> session() const;
-  // A ring for this thread, attaching first in a forked child; nullptr when logging is off.
+  // A ring for this thread, attaching first in a forked child; nullptr when logging is off, and in
+  // a signal handler that came while the thread held a lock of ours.
   client::ThreadRing* find_ring() noexcept;
   // A row that no ring could be had for: counted by whoever has one next, as dropped.  Only a
   // counter, it publishes nothing.
@@ -188,9 +190,10 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   alignas(64) std::atomic<uint64_t> next_step_{0};
 
   // Held while a finish is under way, so that two threads do not write the last records at once.
-  // Taken before mutex_.
+  // Taken before mutex_.  Not held over fork(), which would have to wait for the finish: the child
+  // begins with a new one.
   std::mutex finish_mutex_;
-  mutable client::OwnedMutex mutex_;
+  mutable client::HeldMutex mutex_;
   std::shared_ptr<client::Session> session_;  // guarded by mutex_
   Error error_;                               // guarded by mutex_
   bool is_child_ = false;                     // guarded: a fork that has not attached yet

@@ -7,8 +7,11 @@
 #include "record/path.h"
 #include "shm/failpoint.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <array>
+#include <new>
 #include <set>
 
 namespace ringlog::client {
@@ -17,20 +20,31 @@ thread_local ThreadRings t_rings;
 
 namespace {
 
-// Gives the rings of a thread that ends to the threads that come.
-struct ReturnRings {
-  ~ReturnRings() {
-    const std::unique_ptr<std::vector<ThreadRings::Entry>> entries(t_rings.entries);
-    t_rings = {};
-    for (const auto& entry : *entries) entry.session->return_ring(entry.ring);
-  }
-};
+using Entries = std::vector<ThreadRings::Entry>;
 
-std::vector<ThreadRings::Entry>& entries_of(ThreadRings& mine) {
+// Gives the rings of a thread that ends to the threads that come.
+void return_rings(void* entries) {
+  const std::unique_ptr<Entries> mine(static_cast<Entries*>(entries));
+  t_rings = {};
+  for (const auto& entry : *mine) entry.session->return_ring(entry.ring);
+}
+
+// A key of POSIX threads and no thread_local object, because its destructor runs after those of all
+// such objects, which may log too.  The main thread's rings stay: a run in a global logs after it.
+void call_at_thread_end(Entries* entries) {
+  static const pthread_key_t kKey = [] {
+    pthread_key_t key{};
+    if (::pthread_key_create(&key, return_rings) != 0) throw std::bad_alloc();
+    return key;
+  }();
+  if (::pthread_setspecific(kKey, entries) != 0) throw std::bad_alloc();
+}
+
+Entries& entries_of(ThreadRings& mine) {
   if (mine.entries == nullptr) {
-    mine.entries = new std::vector<ThreadRings::Entry>;
-    thread_local const ReturnRings at_thread_end;
-    static_cast<void>(at_thread_end);
+    auto entries = std::make_unique<Entries>();
+    call_at_thread_end(entries.get());
+    mine.entries = entries.release();
   }
   return *mine.entries;
 }
@@ -69,8 +83,7 @@ constexpr uint32_t kKindsMax = 60000;
 ThreadRing* RunCore::find_ring() noexcept {
   client::ThreadRings& mine = client::t_rings;
   mine.session_id = 0;
-  // In a signal handler that interrupted this thread while it held the lock.
-  if (mutex_.is_mine()) return nullptr;
+  if (client::HeldMutex::any_is_mine()) return nullptr;
   try {
     std::shared_ptr<Session> open = session();
     if (!open) open = attach_child();
@@ -349,9 +362,9 @@ bool RunCore::write_for_row(ThreadRing& ring, const record::Words& words, uint8_
     if (write_record(*open, ring, words, flags, seq, row_wait_)) return true;
   } catch (const std::exception& e) {
     refuse("log: a record is dropped", e);
-    return false;
   }
-  ring.is_stalled = ring.writer.try_reserve(bytes) == nullptr;
+  // What is kept from before comes first, so the next row takes the slow way too.
+  ring.is_stalled = !ring.pending.is_empty() || ring.writer.try_reserve(bytes) == nullptr;
   return false;
 }
 

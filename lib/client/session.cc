@@ -144,6 +144,8 @@ Session::Session(SessionSpec spec, std::unique_ptr<ControlClient> control,
       control_(std::move(control)),
       epoch_(doorbell_->page().epoch.load(std::memory_order_relaxed)) {
   membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+  // So that a thread that ends can give its ring back without memory.
+  free_rings_.reserve(shm::kRingCount);
 }
 
 ThreadRing* Session::make_ring(uint32_t index) {
@@ -180,6 +182,8 @@ std::byte* Session::reserve_or_wait(ThreadRing& ring, uint32_t bytes,
     check_service();
     const int64_t left = deadline - shm::monotonic_ns();
     if (left <= 0) break;
+    // A ring is busy while its thread logs; who closes the run is not logging.
+    if (is_closing_.load(std::memory_order_relaxed) && !is_quiet(ring)) break;
     // In slices, so that a service that dies meanwhile is noticed and started again.
     constexpr int64_t kSliceNs = 100'000'000;
     at = ring.writer.wait_reserve(bytes, std::chrono::nanoseconds(std::min(left, kSliceNs)));
@@ -334,18 +338,24 @@ void Session::count_lost_record() {
 }
 
 void Session::quiesce(int64_t deadline_ns) {
+  is_closing_.store(true, std::memory_order_relaxed);
   // ORDER busy: a thread stores busy, then reads the session's id; we changed the id before.  The
   // barrier on all our threads makes either the new id visible to it or its busy visible to us.
   if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0) ::poll(nullptr, 0, 1);
   const int64_t deadline = std::min(deadline_ns, shm::monotonic_ns() + 1'000'000'000);
   const std::lock_guard lock(rings_mutex_);
   for (const auto& ring : rings_) {
-    // ORDER busy: what the thread wrote before it left is visible to us.
-    while (ring && ring->busy.load(std::memory_order_acquire) != 0 &&
-           shm::monotonic_ns() < deadline) {
-      ::poll(nullptr, 0, 1);
-    }
+    while (ring && !is_quiet(*ring) && shm::monotonic_ns() < deadline) ::poll(nullptr, 0, 1);
   }
+}
+
+ThreadRing* Session::quiet_ring(ThreadRing* wanted) const {
+  if (is_quiet(*wanted)) return wanted;
+  const std::lock_guard lock(rings_mutex_);
+  for (const auto& ring : rings_) {
+    if (ring && is_quiet(*ring)) return ring.get();
+  }
+  return nullptr;
 }
 
 void Session::record_exit(int exit_code) {

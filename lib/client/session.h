@@ -9,6 +9,7 @@
 // Thread safe unless a member says otherwise.
 
 #include "client/control_client.h"
+#include "client/held_mutex.h"
 #include "client/pending_rows.h"
 #include "client/row_clock.h"
 #include "client/settings_layers.h"
@@ -89,7 +90,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void return_ring(ThreadRing* ring);
 
   // Reserves room for a record that must get through (config, alerts, requests): waits, with the
-  // service looked after, at most `timeout`.  The calling thread owns `ring`.  nullptr: no room.
+  // service looked after, at most `timeout`; a thread that logs no longer than until quiesce().
+  // The calling thread owns `ring`.  nullptr: no room.
   std::byte* reserve_or_wait(ThreadRing& ring, uint32_t bytes, std::chrono::nanoseconds timeout);
 
   // Looks whether the service lives and, at most once in 200 ms, does something about it:
@@ -113,17 +115,21 @@ class Session : public std::enable_shared_from_this<Session> {
   uint64_t dropped_rows() const;
   void count_lost_record();
 
-  // Waits until no thread is inside log() any more, at most a second and until the deadline.
-  // Threads that come later must already see that the session is closed.
+  // Waits until no thread is inside log() any more, at most a second and until the deadline; who
+  // waits for room gives up.  Threads that come later must already see that the session is closed.
   void quiesce(int64_t deadline_ns);
-  // Calls `body` for each ring in use; only while no thread logs.
+  // After quiesce(): calls `body` for each ring in use, but for those whose thread is still inside
+  // log(): it stands still, or hands a large record over.
   template <typename Body>
-  void for_each_ring(Body body) {
+  void for_each_quiet_ring(Body body) {
     const std::lock_guard lock(rings_mutex_);
     for (const auto& ring : rings_) {
-      if (ring) body(*ring);
+      if (ring && is_quiet(*ring)) body(*ring);
     }
   }
+  // After quiesce(): `wanted` if no other thread is inside of it, else any such ring; nullptr:
+  // none.
+  ThreadRing* quiet_ring(ThreadRing* wanted) const;
   // Tells the service how this process ended; for exit handlers: one store, one doorbell.
   void record_exit(int exit_code);
   // Around fork(): holds the session's locks, so that the child finds them free and the state
@@ -141,6 +147,10 @@ class Session : public std::enable_shared_from_this<Session> {
   static Result<std::shared_ptr<Session>> attach(const SessionSpec& spec,
                                                  std::unique_ptr<ControlClient> control,
                                                  std::chrono::milliseconds timeout);
+  // ORDER busy: what the thread wrote before it left is visible to us.
+  static bool is_quiet(const ThreadRing& ring) {
+    return ring.busy.load(std::memory_order_acquire) == 0;
+  }
   ThreadRing* make_ring(uint32_t index);
   bool is_heartbeat_fresh() const;
   void reconnect_locked();
@@ -163,19 +173,21 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string notice_;
   uint64_t next_step_ = 0;
 
-  mutable std::mutex rings_mutex_;
+  mutable HeldMutex rings_mutex_;
   std::array<std::unique_ptr<ThreadRing>, shm::kRingCount> rings_;  // guarded by rings_mutex_
   std::vector<ThreadRing*> free_rings_;                             // guarded by rings_mutex_
-  uint32_t ring_count_ = 0;                                         // guarded by rings_mutex_
+  // Set by quiesce(); a hint for those who wait, it publishes nothing.
+  std::atomic<bool> is_closing_{false};
+  uint32_t ring_count_ = 0;  // guarded by rings_mutex_
 
-  std::mutex control_mutex_;
+  HeldMutex control_mutex_;
   std::unique_ptr<ControlClient> control_;  // guarded by control_mutex_
   uint32_t epoch_;                          // of the service control_ leads to; guarded
   int64_t next_repair_ms_ = 0;              // guarded by control_mutex_
   int64_t next_launch_ms_ = 0;              // guarded by control_mutex_
   uint64_t next_blob_id_ = 1;               // guarded by control_mutex_
 
-  std::mutex notice_mutex_;
+  HeldMutex notice_mutex_;
   uint32_t seen_notice_ = 0;  // guarded by notice_mutex_
 
   std::shared_ptr<Session> itself_;  // set by keep_for_ever()
