@@ -256,7 +256,8 @@ def order_comments(path, text):
 
 def test_names(path, _text):
     """CMake builds what matches a pattern; a test that matches none would never run."""
-    match = re.match(r"tests/(shm|record|store|formats|reader|client|daemon|cli)/[^/]*\.cc$", path)
+    match = re.match(r"tests/(shm|record|store|formats|reader|client|daemon|cli|hot_path)/"
+                     r"[^/]*\.cc$", path)
     if match and not path.endswith("_test.cc"):
         return [(1, "not built: a unit test is named *_test.cc, a helper lives in tests/support")]
     match = re.match(r"tests/e2e/[^/]*\.py$", path)
