@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,11 +12,13 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <optional>
 #include <sstream>
 #include <vector>
 
-#include "shm/spawn.h"
+#include "client/runtime_dir.h"
 
 namespace ringlog::client {
 
@@ -52,25 +55,39 @@ std::vector<fs::path> candidates() {
   return places;
 }
 
-// Starts the program with `ready` as its descriptor 3; everything else is closed.
-Status spawn(const std::string& program, const std::string& runtime_dir, int ready) {
-  constexpr int kReadyFd = 3;
-  shm::Spawn service;
+constexpr int kReadyFd = 3;
+
+// What the service inherits: nothing but where it says that it is ready, `ready` or nowhere.
+void describe(shm::Spawn& service, std::optional<int> ready) {
   service.open(STDIN_FILENO, "/dev/null", O_RDWR);
   service.connect(STDIN_FILENO, STDOUT_FILENO);
   service.connect(STDIN_FILENO, STDERR_FILENO);
-  service.connect(ready, kReadyFd);
+  service.connect(ready.value_or(STDIN_FILENO), kReadyFd);
   service.close_from(kReadyFd + 1);
   service.set_directory("/");
   service.start_session();
   service.reset_signals();
-  const auto pid = service.start({program, "--runtime-dir", runtime_dir, "--ready-fd",
-                                  std::to_string(kReadyFd), "--started-by-client"});
-  if (!pid) return Error{pid.error()}.in("start");
-  // The program forks at once and its first process ends, so nobody's child is left behind.  The
-  // user's own SIGCHLD handling may have reaped it already, which is as good.
-  while (::waitpid(*pid, nullptr, 0) < 0 && errno == EINTR) {
+}
+
+std::vector<std::string> command(const std::string& program, const std::string& runtime_dir) {
+  return {program,      "--runtime-dir",          runtime_dir,
+          "--ready-fd", std::to_string(kReadyFd), "--started-by-client"};
+}
+
+// The program forks at once and its first process ends, so nobody's child is left behind.  The
+// user's own SIGCHLD handling may have reaped it already, which is as good.
+void reap(pid_t pid) {
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
+}
+
+// Starts the program with `ready` as its descriptor 3; everything else is closed.
+Status spawn(const std::string& program, const std::string& runtime_dir, int ready) {
+  shm::Spawn service;
+  describe(service, ready);
+  const auto pid = service.start(command(program, runtime_dir));
+  if (!pid) return Error{pid.error()}.in("start");
+  reap(*pid);
   return Done{};
 }
 
@@ -120,8 +137,10 @@ Result<Pipe> make_pipe() {
   return Pipe{shm::Fd(ends[0]), shm::Fd(ends[1])};
 }
 
+std::string lock_path(const std::string& runtime_dir) { return runtime_dir + "/launch.lock"; }
+
 Result<shm::Fd> open_lock(const std::string& runtime_dir) {
-  return shm::open_file(runtime_dir + "/launch.lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  return shm::open_file(lock_path(runtime_dir), O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
 }
 
 // Waits for the election's lock.  The holder is starting the service, so this is short; it is asked
@@ -192,15 +211,37 @@ Result<std::unique_ptr<ControlClient>> connect_or_launch(const std::string& runt
   return ControlClient::connect(runtime_dir);
 }
 
-Status launch_in_background(const std::string& runtime_dir) {
-  auto lock = open_lock(runtime_dir);
-  if (!lock) return lock.take_error();
-  if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) return Done{};  // somebody else is at it
-  auto program = find_service_program();
-  if (!program) return program.take_error();
-  auto ready = make_pipe();
-  if (!ready) return ready.take_error();
-  return spawn(*program, runtime_dir, ready->write.get());
+BackgroundLaunch::BackgroundLaunch(const std::string& runtime_dir)
+    : lock_path_(lock_path(runtime_dir)) {
+  address_.sun_family = AF_UNIX;
+  const std::string socket = socket_path(runtime_dir, -1);
+  if (socket.starts_with(runtime_dir)) std::memcpy(address_.sun_path, socket.data(), socket.size());
+  const auto program = find_service_program();
+  if (!program) return;
+  describe(spawn_, std::nullopt);
+  spawn_.prepare(command(*program, runtime_dir));
+  has_program_ = true;
+}
+
+bool BackgroundLaunch::is_answered() const noexcept {
+  if (address_.sun_path[0] == '\0') return false;
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return false;
+  const bool is_there =
+      ::connect(fd, reinterpret_cast<const sockaddr*>(&address_), sizeof address_) == 0 ||
+      errno == EAGAIN;
+  ::close(fd);
+  return is_there;
+}
+
+void BackgroundLaunch::start() noexcept {
+  if (!has_program_ || is_answered()) return;
+  const int lock = ::open(lock_path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (lock < 0) return;
+  pid_t pid = -1;
+  // Otherwise somebody else is at it.
+  if (::flock(lock, LOCK_EX | LOCK_NB) == 0 && spawn_.start_prepared(pid) == 0) reap(pid);
+  ::close(lock);
 }
 
 }  // namespace ringlog::client

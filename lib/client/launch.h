@@ -6,8 +6,10 @@
 // user's process.  Safe from any thread; in a process, calls are rare and may run at the same time.
 
 #include "client/control_client.h"
+#include "shm/spawn.h"
 
 #include <ringlog/result.h>
+#include <sys/un.h>
 
 #include <chrono>
 #include <memory>
@@ -22,9 +24,25 @@ namespace ringlog::client {
 Result<std::unique_ptr<ControlClient>> connect_or_launch(const std::string& runtime_dir,
                                                          std::chrono::milliseconds timeout);
 
-// Starts the service without waiting for it, if nobody else is doing so right now.  For callers
-// that must not block; the service itself sees to it that there is only one.
-Status launch_in_background(const std::string& runtime_dir);
+// Starts the service again without waiting for it.  For log(), which may find that it is gone:
+// everything is prepared, so that start() allocates nothing, takes no lock of this process, and may
+// be called in a signal handler whatever it interrupted.  By one thread at a time.
+class BackgroundLaunch {
+ public:
+  // Where no program is found start() does nothing.
+  explicit BackgroundLaunch(const std::string& runtime_dir);
+  // Unless somebody listens, or is starting it right now; the service itself sees to it that there
+  // is only one.  Blocks no longer than starting a process takes.
+  void start() noexcept;
+
+ private:
+  bool is_answered() const noexcept;
+
+  const std::string lock_path_;
+  sockaddr_un address_{};  // of its socket; without a path where that is too long
+  shm::Spawn spawn_;
+  bool has_program_ = false;
+};
 
 // Folder of the file that this code was loaded from: the shared library, or the executable.  Empty:
 // it cannot be told.

@@ -9,9 +9,11 @@
 #include "client/runtime_dir.h"
 #include "shm/failpoint.h"
 
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <exception>
 #include <new>
@@ -348,18 +350,18 @@ SyncStatus RunCore::sync_status() const noexcept {
 
 void RunCore::look_at_service(Session& session) noexcept {
   session.check_service();
-  try {
-    if (const auto notice = session.take_notice()) say(*notice);
-  } catch (const std::exception&) {
-    // No memory for a sentence: it is lost, the row is not.
-  }
+  shm::NoticeText text;
+  if (const auto size = session.take_notice(text)) say({text.data(), *size});
 }
 
-void RunCore::say(const std::string& text) const noexcept {
+void RunCore::say(std::string_view text) const noexcept {
   if (spec_.settings.console == client::Console::kOff) return;
   // One write, so that the lines of many ranks do not mix; stderr that is closed is nobody's error.
-  const std::string line = "ringlog: " + text + "\n";
-  [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, line.data(), line.size());
+  static constexpr std::string_view kBegin = "ringlog: ";
+  const std::array<iovec, 3> parts{{{const_cast<char*>(kBegin.data()), kBegin.size()},
+                                    {const_cast<char*>(text.data()), text.size()},
+                                    {const_cast<char*>("\n"), 1}}};
+  [[maybe_unused]] const ssize_t ignored = ::writev(STDERR_FILENO, parts.data(), parts.size());
 }
 
 bool RunCore::is_talkative() const noexcept {

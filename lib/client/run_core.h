@@ -116,7 +116,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // The process's first record: client/process_facts.h.
   void publish_process() noexcept;
   std::shared_ptr<client::Session> attach_child();
-  void say(const std::string& text) const noexcept;
+  void say(std::string_view text) const noexcept;
   // The lines at the begin and at the end, from the program of rank 0 unless the setting `console`
   // is quiet or off.
   bool is_talkative() const noexcept;

@@ -1,10 +1,8 @@
 #include "client/session.h"
 
-#include "client/launch.h"
 #include "client/process_facts.h"
 #include "shm/failpoint.h"
 #include "shm/futex.h"
-#include "shm/notice.h"
 
 #include <fcntl.h>
 #include <linux/membarrier.h>
@@ -142,6 +140,7 @@ Session::Session(SessionSpec spec, std::unique_ptr<ControlClient> control,
       doorbell_(std::move(doorbell)),
       mailbox_(segment_->slots()),
       control_(std::move(control)),
+      launch_(spec_.runtime_dir),
       epoch_(doorbell_->page().epoch.load(std::memory_order_relaxed)) {
   membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
   // So that a thread that ends can give its ring back without memory.
@@ -211,10 +210,27 @@ void Session::check_service() noexcept {
   const int64_t now = shm::monotonic_coarse_ms();
   if (now < next_repair_ms_) return;
   next_repair_ms_ = now + kRepairPauseMs;
+  const int kept = errno;
+  segment_name_.empty() ? look_for_unnamed_segment() : look_for_named_segment();
+  errno = kept;
+}
+
+// A new service finds the segment by its name, so this process need not even connect to it; who
+// has to ask it something will.
+void Session::look_for_named_segment() noexcept {
+  if (is_heartbeat_fresh()) {
+    epoch_ = doorbell_->page().epoch.load(std::memory_order_relaxed);
+    return;
+  }
+  if (control_ && control_->is_alive()) return;  // only slow, or stopped by somebody
+  launch_.start();
+}
+
+void Session::look_for_unnamed_segment() noexcept {
   try {
     reconnect_locked();
   } catch (const std::exception&) {
-    control_.reset();
+    control_.reset();  // for want of memory; the next look tries again
   }
 }
 
@@ -227,7 +243,7 @@ void Session::reconnect_locked() {
     const int64_t now = shm::monotonic_coarse_ms();
     if (control.error().code != Code::kServiceGone || now < next_launch_ms_) return;
     next_launch_ms_ = now + kRepairPauseMs;
-    (void)launch_in_background(spec_.runtime_dir);
+    launch_.start();
     return;
   }
   control_ = std::move(*control);
@@ -385,11 +401,11 @@ void Session::keep_for_ever(std::shared_ptr<Session> session) noexcept {
   kept.itself_ = std::move(session);
 }
 
-std::optional<std::string> Session::take_notice() {
+std::optional<size_t> Session::take_notice(shm::NoticeText& text) {
   // Never waits: log() may be in a signal handler that came into the middle of this.
   const std::unique_lock lock(notice_mutex_, std::try_to_lock);
   if (!lock) return std::nullopt;
-  return shm::read_notice(segment_->service().notice, seen_notice_);
+  return shm::read_notice(segment_->service().notice, seen_notice_, text);
 }
 
 }  // namespace ringlog::client

@@ -10,11 +10,13 @@
 
 #include "client/control_client.h"
 #include "client/held_mutex.h"
+#include "client/launch.h"
 #include "client/pending_rows.h"
 #include "client/row_clock.h"
 #include "client/settings_layers.h"
 #include "client/template_table.h"
 #include "shm/mailbox.h"
+#include "shm/notice.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
 
@@ -81,8 +83,9 @@ class Session : public std::enable_shared_from_this<Session> {
   const shm::ServiceWords& service_words() const { return segment_->service(); }
   shm::ProducerWords& producer_words() { return segment_->producer(); }
   uint64_t id() const { return id_; }
-  // What the service has to say and has not said yet; any thread.
-  std::optional<std::string> take_notice();
+  // What the service has to say and has not said yet; any thread, and in a signal handler.  How
+  // much of `text` it is.
+  std::optional<size_t> take_notice(shm::NoticeText& text);
 
   // A ring for the calling thread: its own, a returned one, or the shared one.
   ThreadRing* take_ring();
@@ -94,9 +97,10 @@ class Session : public std::enable_shared_from_this<Session> {
   // The calling thread owns `ring`.  nullptr: no room.
   std::byte* reserve_or_wait(ThreadRing& ring, uint32_t bytes, std::chrono::nanoseconds timeout);
 
-  // Looks whether the service lives and, at most once in 200 ms, does something about it:
-  // reconnects to a new one or starts one without waiting.  Never blocks longer than starting a
-  // process takes.  What fails, for want of memory too, is tried again at the next look.
+  // Looks whether the service lives and, at most once in 200 ms, starts one without waiting for it.
+  // Never blocks longer than starting a process takes, and allocates nothing: it may come from a
+  // log() in a signal handler.  Only where /dev/shm had no room for the segment, whose descriptor
+  // is then handed to the new service over a connection, it does allocate.
   void check_service() noexcept;
   // True unless the service's heartbeat is old and its connection broken.
   bool is_service_there();
@@ -154,6 +158,8 @@ class Session : public std::enable_shared_from_this<Session> {
   ThreadRing* make_ring(uint32_t index);
   bool is_heartbeat_fresh() const;
   void reconnect_locked();
+  void look_for_named_segment() noexcept;
+  void look_for_unnamed_segment() noexcept;
   // The connection to a service that lives, finding or starting one until the deadline.
   Result<ControlClient*> control_locked(int64_t deadline_ns);
   // One question, asked again of the next service when this one dies.
@@ -182,6 +188,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   HeldMutex control_mutex_;
   std::unique_ptr<ControlClient> control_;  // guarded by control_mutex_
+  BackgroundLaunch launch_;                 // guarded by control_mutex_
   uint32_t epoch_;                          // of the service control_ leads to; guarded
   int64_t next_repair_ms_ = 0;              // guarded by control_mutex_
   int64_t next_launch_ms_ = 0;              // guarded by control_mutex_

@@ -23,13 +23,12 @@ void write_notice(NoticeWords& words, std::string_view text) {
   words.serial.store(serial + 2, std::memory_order_release);
 }
 
-std::optional<std::string> read_notice(const NoticeWords& words, uint32_t& seen) {
+std::optional<size_t> read_notice(const NoticeWords& words, uint32_t& seen, NoticeText& text) {
   // ORDER notice: with the release store.
   const uint32_t serial = words.serial.load(std::memory_order_acquire);
   if (serial == seen || serial % 2 == 1) return std::nullopt;
   const size_t size =
       std::min<size_t>(words.size.load(std::memory_order_relaxed), words.text.size() * 8);
-  std::string text(size, '\0');
   for (size_t at = 0; at < size; at += 8) {
     const uint64_t word = words.text[at / 8].load(std::memory_order_relaxed);
     std::memcpy(text.data() + at, &word, std::min<size_t>(8, size - at));
@@ -38,7 +37,14 @@ std::optional<std::string> read_notice(const NoticeWords& words, uint32_t& seen)
   std::atomic_thread_fence(std::memory_order_acquire);
   if (words.serial.load(std::memory_order_relaxed) != serial) return std::nullopt;
   seen = serial;
-  return text;
+  return size;
+}
+
+std::optional<std::string> read_notice(const NoticeWords& words, uint32_t& seen) {
+  NoticeText text;
+  const auto size = read_notice(words, seen, text);
+  if (!size) return std::nullopt;
+  return std::string(text.data(), *size);
 }
 
 }  // namespace ringlog::shm

@@ -8,6 +8,7 @@
 
 #include "shm/layout.h"
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,5 +20,8 @@ void write_notice(NoticeWords& words, std::string_view text);
 
 // The newest notice, unless it is the one with the serial `seen` or is being written; sets `seen`.
 std::optional<std::string> read_notice(const NoticeWords& words, uint32_t& seen);
+// The same into the caller's memory, allocating nothing; how much of it is text.
+using NoticeText = std::array<char, sizeof NoticeWords::text>;
+std::optional<size_t> read_notice(const NoticeWords& words, uint32_t& seen, NoticeText& text);
 
 }  // namespace ringlog::shm

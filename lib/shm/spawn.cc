@@ -2,6 +2,8 @@
 
 #include "shm/posix.h"
 
+#include <utility>
+
 extern char** environ;
 
 namespace ringlog::shm {
@@ -59,6 +61,16 @@ Result<pid_t> Spawn::start(std::vector<std::string> words) { return start_with(w
 
 Result<pid_t> Spawn::start(std::vector<std::string> words, std::vector<std::string> variables) {
   return start_with(words, pointers_to(variables).data());
+}
+
+void Spawn::prepare(std::vector<std::string> words) {
+  posix_spawnattr_setflags(&attributes_, static_cast<short>(flags_));
+  words_ = std::move(words);
+  pointers_ = pointers_to(words_);
+}
+
+int Spawn::start_prepared(pid_t& pid) noexcept {
+  return ::posix_spawn(&pid, pointers_[0], &files_, &attributes_, pointers_.data(), environ);
 }
 
 Result<pid_t> Spawn::start_with(std::vector<std::string>& words, char* const* variables) {

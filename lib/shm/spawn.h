@@ -46,13 +46,19 @@ class Spawn {
   // kPermission, kIo, with words[0] and the reason.
   Result<pid_t> start(std::vector<std::string> words);
   Result<pid_t> start(std::vector<std::string> words, std::vector<std::string> variables);
+  // The same in two steps, the second of which allocates nothing, takes no lock and may be repeated
+  // and called in a signal handler.  words[0] must be a path.  Returns 0, or an errno.
+  void prepare(std::vector<std::string> words);
+  int start_prepared(pid_t& pid) noexcept;
 
  private:
   Result<pid_t> start_with(std::vector<std::string>& words, char* const* variables);
 
   posix_spawn_file_actions_t files_;
   posix_spawnattr_t attributes_;
-  int flags_ = 0;  // POSIX_SPAWN_…
+  int flags_ = 0;                   // POSIX_SPAWN_…
+  std::vector<std::string> words_;  // of prepare()
+  std::vector<char*> pointers_;     // into words_
 };
 
 }  // namespace ringlog::shm

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -24,9 +25,13 @@ namespace {
 // Allocations of this thread while it counts; in static thread storage, which is never allocated.
 thread_local bool t_is_counting = false;
 thread_local uint64_t t_allocations = 0;
+thread_local uint64_t t_frees = 0;
 
 [[maybe_unused]] void count_allocation() {
   if (t_is_counting) ++t_allocations;
+}
+[[maybe_unused]] void count_free() {
+  if (t_is_counting) ++t_frees;
 }
 
 }  // namespace
@@ -39,6 +44,7 @@ void* __libc_malloc(size_t size);                      // NOLINT: the C library'
 void* __libc_calloc(size_t count, size_t size);        // NOLINT
 void* __libc_realloc(void* from, size_t size);         // NOLINT
 void* __libc_memalign(size_t alignment, size_t size);  // NOLINT
+void __libc_free(void* at);                            // NOLINT
 
 void* malloc(size_t size) noexcept {
   ringlog::count_allocation();
@@ -51,6 +57,10 @@ void* calloc(size_t count, size_t size) noexcept {
 void* realloc(void* from, size_t size) noexcept {
   ringlog::count_allocation();
   return __libc_realloc(from, size);
+}
+void free(void* at) noexcept {
+  ringlog::count_free();
+  __libc_free(at);
 }
 void* memalign(size_t alignment, size_t size) noexcept {
   ringlog::count_allocation();
@@ -77,6 +87,7 @@ constexpr uint64_t kRowsBefore = 100;
 template <typename Body>
 uint64_t allocations_of(const Body& body) {
   t_allocations = 0;
+  t_frees = 0;
   t_is_counting = true;
   body();
   t_is_counting = false;
@@ -101,7 +112,7 @@ class Allocations : public ::testing::Test {
   void TearDown() override { EXPECT_EQ(run_.finish().dropped, 0u); }
 
   const test::Watchdog watchdog_;
-  const test::ServicePlace place_;
+  test::ServicePlace place_;
   // A machine that is busy with other things may keep the service from making room.
   ringlog::Run run_ = init({.project = "allocations", .full_ring_wait_ms = 60'000});
 };
@@ -153,6 +164,21 @@ TEST_F(Allocations, OfNamedValuesThereAreNone) {
     items.push_back({name, values[items.size() % values.size()]});
   }
   EXPECT_EQ(allocations_of_rows([&](uint64_t) { run_.log(items); }), 0u);
+}
+
+// A signal handler that logs may have interrupted malloc() itself, so what log() does about a
+// service that is gone must need none either.
+TEST_F(Allocations, WhileTheServiceIsGoneThereAreNone) {
+  uint64_t step = 0;
+  run_.log({{"loss", 0.5}});
+  ASSERT_TRUE(run_.flush(Durability::kStored).wait(std::chrono::seconds(60)));
+  place_.kill_service();
+  const uint64_t stored = run_.sync_status().stored;
+  // Until log() has started another one, which has stored what came since.
+  while (run_.sync_status().stored == stored) {
+    ASSERT_EQ(allocations_of([&] { run_.log({{"loss", 0.5}}, {.step = ++step}); }), 0u);
+    ASSERT_EQ(t_frees, 0u);
+  }
 }
 
 TEST_F(Allocations, OfSeveralThreadsThereAreNone) {

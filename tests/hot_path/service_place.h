@@ -38,11 +38,19 @@ class ServicePlace {
     environment_.set("RINGLOG_MONITOR", "off");
     environment_.set("RINGLOG_SURROUNDINGS", "off");
     environment_.set("RINGLOG_SERVICE", program_);
+    environment_.set("RINGLOG_IDLE_EXIT_S", "1");  // of those that clients start
     start();
   }
   ~ServicePlace() {
+    if (pid_ < 0) return;
     ::kill(pid_, SIGTERM);
     ::waitpid(pid_, nullptr, 0);
+  }
+  // Returns when it is dead; a client may start the next one, which ends by itself.
+  void kill_service() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = -1;
   }
   ServicePlace(const ServicePlace&) = delete;
   ServicePlace& operator=(const ServicePlace&) = delete;
