@@ -8,9 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "torture"))
 
+import plan  # noqa: E402
 import torture  # noqa: E402
 from ledger import HAS_FINISHED  # noqa: E402
-from sandbox import Program, SandboxTest, freeze, thaw, until, wait_for_death  # noqa: E402
+from sandbox import SOURCE, Program, SandboxTest, freeze, thaw, until, wait_for_death  # noqa: E402
 
 SECONDS = 25
 # Places that only a policy of its own or a way to end leads to.
@@ -30,7 +31,7 @@ class RankFailpointTest(SandboxTest):
 
     def test_every_failpoint(self) -> None:
         """It gets there, and all it had committed is stored once."""
-        points = torture.rank_failpoints()
+        points = plan.rank_failpoints(SOURCE)
         self.assertTrue(points, "no failpoint in the sources")
         for number, name in enumerate(points):
             for count in (1,) if name in ONCE else (1, 2):
@@ -39,9 +40,9 @@ class RankFailpointTest(SandboxTest):
 
     def check(self, failpoint: str, count: int, run: str) -> None:
         """A rank that dies at the failpoint, beside one that does not."""
-        a_round = torture.Round(self.sandbox, torture.random.Random(run), torture.Counts(), run)
-        a_round.policy = POLICIES.get(failpoint, "wait")
-        a_round.ring_bytes = torture.SMALL_RING_BYTES
+        a_round = torture.Round(self.sandbox, torture.Counts(), run,
+                                policy=POLICIES.get(failpoint, "wait"),
+                                ring_bytes=plan.SMALL_RING_BYTES)
         self.sandbox.ringlog("service", "start")
         armed = {"RINGLOG_FAILPOINT": f"{failpoint}:{count}"}
         options = {"kinds": "mixed", "run": run, "loops": 2, "loop_rows": 10}
@@ -86,7 +87,7 @@ class FailpointTest(SandboxTest):
 
     def test_every_failpoint(self) -> None:
         """Killed there the first and the third time; then every row is there, once."""
-        points = torture.service_failpoints()
+        points = plan.service_failpoints(SOURCE)
         self.assertTrue(points, "no failpoint in the sources")
         for number, name in enumerate(points):
             for count in (1, 3):
@@ -95,8 +96,7 @@ class FailpointTest(SandboxTest):
 
     def check(self, failpoint: str, count: int, run: str) -> None:
         """One service that dies at the failpoint, two ranks, one of which dies too."""
-        counts = torture.Counts()
-        a_round = torture.Round(self.sandbox, torture.random.Random(run), counts, run)
+        a_round = torture.Round(self.sandbox, torture.Counts(), run)
         a_round.start_service_with(f"{failpoint}:{count}")
         doomed = self.sandbox.services()
         ranks = [self.sandbox.rank(i, run=run, kinds="mixed", rows=6000, burst=200, pause_ms=1,
@@ -115,6 +115,12 @@ class FailpointTest(SandboxTest):
 
 class TortureTest(unittest.TestCase):
     """Issue 3: torture, in short."""
+
+    def test_a_seed_is_a_plan(self) -> None:
+        """The same seed makes the same rounds, another seed other ones."""
+        plans = [plan.draw_plan(f"7/{number}", SOURCE) for number in range(20)]
+        self.assertEqual(plans, [plan.draw_plan(f"7/{number}", SOURCE) for number in range(20)])
+        self.assertEqual(len({repr(each) for each in plans}), 20)
 
     def test_random_schedule(self) -> None:
         """SEED= repeats a schedule."""

@@ -8,16 +8,14 @@ of which attach and finish in loops, and does random things to them and to the s
 random instants and at the named failpoints of both, SIGSTOP, new attempts.  Then every process is
 gone, a service has settled the run, and every row is compared with what the processes had committed
 (tests/e2e/ledger.h).  Where the policy is to drop what finds the ring full, the rows that are there
-and those counted as dropped must add up, process by process.  The same seed gives the same
-schedule; the instants differ from run to run, as they should.
+and those counted as dropped must add up, process by process.  The same seed makes the same plans
+(plan.py); the instants differ from run to run, as they should.
 """
 
 import argparse
 import contextlib
 import dataclasses
 import os
-import random
-import re
 import select
 import signal
 import sys
@@ -33,34 +31,14 @@ os.environ.setdefault("RINGLOG_BUILD_DIR", str(REPOSITORY / "build" / "release")
 os.environ.setdefault("RINGLOG_SOURCE_DIR", str(REPOSITORY))
 
 from ledger import HAS_RUN, Ledger  # noqa: E402
+from plan import Plan, RankPlan, draw_plan, pick  # noqa: E402
 from sandbox import SLOWDOWN, SOURCE, Program, Sandbox, kill_and_wait, until  # noqa: E402
 
 ROUNDS_PER_SANDBOX = 5
 PROCESSES_PER_ROUND = 64  # told their number; forked children take theirs after these
 # A ring that is full waits longer than any service is away, so that nothing may be dropped.
 WAIT_MS = 120_000
-# The smallest ring there may be: it is full at every pause of the service.
-SMALL_RING_BYTES = 131_072
 SEED = 20260823
-
-
-def failpoints(*folders: str) -> list[str]:
-    """The places in the code of these folders where a process can be made to die."""
-    found = set()
-    for folder in folders:
-        for path in (SOURCE / folder).rglob("*.cc"):
-            found |= set(re.findall(r'RINGLOG_FAILPOINT\("([^"]+)"\)', path.read_text()))
-    return sorted(found)
-
-
-def service_failpoints() -> list[str]:
-    """Where the service dies."""
-    return failpoints("daemon", "lib/store")
-
-
-def rank_failpoints() -> list[str]:
-    """Where a process that logs dies."""
-    return failpoints("lib/client", "lib/shm")
 
 
 def pause(seconds: float) -> None:
@@ -89,16 +67,15 @@ class Counts:
 class Round:
     """One run: ranks, what is done to them, and the proof."""
 
-    def __init__(self, sandbox: Sandbox, chance: random.Random, counts: Counts, name: str) -> None:
+    def __init__(self, sandbox: Sandbox, counts: Counts, name: str, *, policy: str = "wait",
+                 ring_bytes: int = 0) -> None:
         self.sandbox = sandbox
-        self.chance = chance
         self.counts = counts
         self.name = name
         self.ranks: list[Program] = []
         self.killed: set[Program] = set()
-        # What becomes of a row that finds its ring full.
-        self.policy = "wait"
-        self.ring_bytes = 0  # as it comes
+        self.policy = policy
+        self.ring_bytes = ring_bytes
         self.steps: list[str] = []
         sandbox.ledger.close()
         sandbox.ledger = Ledger(sandbox.scratch / f"ledger-{name}")
@@ -118,34 +95,20 @@ class Round:
         # It may die before it is ready; the first rank then starts another one.
         self.sandbox.ringlog("service", "start", env={"RINGLOG_FAILPOINT": failpoint}, code=None)
 
-    def start_rank(self) -> None:
+    def start_rank(self, plan: RankPlan) -> None:
         """A rank, or the next attempt of one."""
         process = len(self.ranks)
         if process == PROCESSES_PER_ROUND:
             return
-        chance = self.chance
-        options: dict[str, object] = {
-            "kinds": "mixed",
-            "threads": chance.choice((1, 1, 2, 3, 12)),
-            "burst": chance.choice((1, 50, 500, 2000)),
-            "pause_ms": chance.choice((1, 2, 5)),
-            "end": chance.choice(("finish:0", "main", "exit:3", "_exit:0", "abort")),
-        }
-        if chance.random() < 0.4:
-            options["rows"] = chance.choice((0, 1, 10, 1000, 20_000))
-        if chance.random() < 0.4:
-            options |= {"forks": chance.choice((1, 2)), "child_rows": chance.choice((1, 300))}
-            # The sanitizers' allocator, unlike the C library's, stays locked in a child that was
-            # forked while another thread allocated.
-            if SLOWDOWN > 1:
-                options["threads"] = 1
-        if chance.random() < 0.2:
-            options |= {"loops": chance.choice((2, 10)), "loop_rows": chance.choice((0, 1, 200))}
+        options = dict(plan.options)
+        # The sanitizers' allocator, unlike the C library's, stays locked in a child that was forked
+        # while another thread allocated.
+        if SLOWDOWN > 1 and "forks" in options:
+            options["threads"] = 1
         environment = self.rank_environment()
-        if chance.random() < 0.25 and (points := rank_failpoints()):
-            name, count = chance.choice(points), chance.choice((1, 1, 2, 5, 20))
-            environment["RINGLOG_FAILPOINT"] = f"{name}:{count}"
-        rank = process if chance.random() < 0.7 else chance.randrange(max(process, 1))
+        if plan.failpoint:
+            environment["RINGLOG_FAILPOINT"] = plan.failpoint
+        rank = process if plan.again is None or process == 0 else pick(range(process), plan.again)
         self.note(f"start process {process}, rank {rank}: {options} {environment}")
         self.counts.processes += 1
         self.ranks.append(self.sandbox.rank(process, rank=rank, run=self.name, env=environment,
@@ -172,68 +135,67 @@ class Round:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
-    def kill_rank(self) -> None:
+    def kill_rank(self, whom: float) -> None:
         """SIGKILL of a rank; its forked children live on."""
         if alive := [rank for rank in self.ranks if rank.process.poll() is None]:
-            victim = self.chance.choice(alive)
+            victim = pick(alive, whom)
             self.note(f"kill process {self.ranks.index(victim)}")
             self.counts.producer_kills += 1
             self.killed.add(victim)
             victim.kill()
 
-    def kill_child(self) -> None:
+    def kill_child(self, whom: float) -> None:
         """SIGKILL of a forked child."""
         ledger = self.sandbox.ledger
-        if ledger.process_count == PROCESSES_PER_ROUND:
-            return
-        entry = ledger.entry(self.chance.randrange(PROCESSES_PER_ROUND, ledger.process_count))
-        if entry.pid and Path(f"/proc/{entry.pid}").exists():
-            self.note(f"kill child {entry.pid}")
+        children = range(PROCESSES_PER_ROUND, ledger.process_count)
+        pid = ledger.entry(pick(children, whom)).pid if children else 0
+        if pid and Path(f"/proc/{pid}").exists():
+            self.note(f"kill child {pid}")
             self.counts.producer_kills += 1
             with contextlib.suppress(ProcessLookupError):
-                os.kill(entry.pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
 
-    def kill_all(self) -> None:
+    def kill_all(self, whom: tuple[float, ...]) -> None:
         """Everybody at once."""
         self.kill_service()
-        for _ in self.ranks:
-            self.kill_rank()
+        for fraction in whom:
+            self.kill_rank(fraction)
 
-    def pause_somebody(self) -> None:
+    def pause_somebody(self, whom: float, seconds: float) -> None:
         """SIGSTOP and, a moment later, SIGCONT."""
         pids = self.sandbox.services() + [r.pid for r in self.ranks if r.process.poll() is None]
         if not pids:
             return
-        pid = self.chance.choice(pids)
+        pid = pick(pids, whom)
         self.note(f"pause {pid}")
         self.counts.pauses += 1
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-            pause(self.chance.uniform(0, 0.8))
+            pause(seconds)
             os.kill(pid, signal.SIGCONT)
 
     # The round.
 
-    def run(self) -> None:
+    def run(self, plan: Plan) -> None:
         """Torments, then proves."""
-        self.policy = self.chance.choice(("wait", "wait", "drop"))
-        self.ring_bytes = self.chance.choice((0, SMALL_RING_BYTES))
-        points = service_failpoints()
-        has_failpoint = bool(points) and self.chance.random() < 0.5
-        if has_failpoint:
-            name = self.chance.choice(points)
-            self.start_service_with(f"{name}:{self.chance.choice((1, 1, 2, 5, 20))}")
+        if plan.service_failpoint:
+            self.start_service_with(plan.service_failpoint)
         before = set(self.sandbox.services())
-        for _ in range(self.chance.randint(1, 3)):
-            self.start_rank()
-        actions = [self.kill_service, self.kill_service, self.kill_rank, self.kill_rank,
-                   self.start_rank, self.start_rank, self.pause_somebody, self.kill_child,
-                   self.terminate_service, self.kill_all]
-        for _ in range(self.chance.randint(1, 6)):
-            pause(self.chance.uniform(0, 0.3))
-            self.chance.choice(actions)()
-        pause(self.chance.uniform(0, 0.3))
-        if has_failpoint and before and before.isdisjoint(self.sandbox.services()):
+        for rank in plan.ranks:
+            self.start_rank(rank)
+        for step in plan.steps:
+            pause(step.delay_s)
+            {
+                "kill_service": self.kill_service,
+                "terminate_service": self.terminate_service,
+                "start_rank": lambda step=step: self.start_rank(step.rank),
+                "kill_rank": lambda step=step: self.kill_rank(step.whom[0]),
+                "kill_child": lambda step=step: self.kill_child(step.whom[0]),
+                "kill_all": lambda step=step: self.kill_all(step.whom),
+                "pause_somebody": lambda step=step: self.pause_somebody(step.whom[0], step.pause_s),
+            }[step.action]()
+        pause(plan.last_delay_s)
+        if plan.service_failpoint and before and before.isdisjoint(self.sandbox.services()):
             self.counts.failpoint_kills += 1
         self.settle()
         self.prove()
@@ -287,8 +249,10 @@ def torture(seed: int, seconds: float, verbose: bool = False, first_round: int =
         number, current = 0, None
         try:
             for number in range(group, group + ROUNDS_PER_SANDBOX):
-                current = Round(sandbox, random.Random(f"{seed}/{number}"), counts, f"r{number}")
-                current.run()
+                plan = draw_plan(f"{seed}/{number}", SOURCE)
+                current = Round(sandbox, counts, f"r{number}", policy=plan.policy,
+                                ring_bytes=plan.ring_bytes)
+                current.run(plan)
                 if verbose:
                     print(f"round {number}: {counts}", flush=True)
                 if time.monotonic() > deadline:
