@@ -1,7 +1,7 @@
-"""A full ring: the run's disk stalls, and each policy does what it says, in bounded time.
+"""A full ring: storing stalls, and each policy does what it says, in bounded time.
 
-The disk is a file system in a file, frozen with fsfreeze: the service's writes hang in the kernel
-as on a storage server that does not answer, and go on when it is thawed.
+The service is stopped, or the run's disk: a file system in a file, frozen with fsfreeze, where the
+service's writes hang in the kernel as on a storage server that does not answer, until it is thawed.
 """
 
 import os
@@ -11,7 +11,8 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from sandbox import RUN, Program, SandboxTest, needs_root, until, wait_for_death
+from sandbox import (RUN, Program, SandboxTest, freeze, needs_root, thaw, until,
+                     wait_for_death)
 
 DISK_BYTES = 256 << 20
 # More rows than all rings of a rank hold, with what the service takes out of them before it stalls.
@@ -22,46 +23,25 @@ SLOW_ROUNDS = 6
 MARGIN_NS = 3e9
 
 
-class PressureTest(SandboxTest):
-    """Issue 3, pressure."""
+class Policies:
+    """What each policy does while nothing is stored, whatever the reason; stall() and go_on() are
+    the reason."""
 
-    def setUp(self) -> None:
-        super().setUp()
-        if not shutil.which("mkfs.ext4") or not shutil.which("fsfreeze"):
-            self.skipTest("needs mkfs.ext4 and fsfreeze")
-        image = self.sandbox.scratch / "disk"
-        with open(image, "wb") as file:
-            file.truncate(DISK_BYTES)
-        self.sandbox.run("mkfs.ext4", "-q", image)
-        self.sandbox.root.mkdir()
-        done = self.sandbox.run("mount", "-o", "loop,errors=remount-ro", image, self.sandbox.root,
-                                code=None)
-        if done.returncode != 0:
-            self.skipTest(f"needs loop devices: {done.stderr.decode().strip()}")
-        self.sandbox.undo(lambda: self.sandbox.run("umount", "--lazy", self.sandbox.root,
-                                                   code=None))
+    def stall(self) -> None:
+        """Nothing is stored from now on."""
+        raise NotImplementedError
 
-    def tearDown(self) -> None:
-        # A service that hangs in a write cannot even be killed, so a test that fails thaws first.
-        self.thaw_disk()
-        super().tearDown()
-
-    def freeze_disk(self) -> None:
-        """Nothing is written to the runs' disk from now on."""
-        self.sandbox.run("fsfreeze", "--freeze", self.sandbox.root)
-
-    def thaw_disk(self) -> None:
+    def go_on(self) -> None:
         """Everything that hangs goes on."""
-        subprocess.run(["fsfreeze", "--unfreeze", self.sandbox.root], check=False,
-                       capture_output=True)
+        raise NotImplementedError
 
     def start(self, policy: str, wait_ms: int) -> Program:
-        """A rank that logs at full speed; the disk stalls once it has stored something."""
+        """A rank that logs at full speed; storing stalls once something is stored."""
         rank = self.sandbox.rank(0, env={"RINGLOG_FULL_RING": policy,
                                          "RINGLOG_FULL_RING_WAIT_MS": str(wait_ms)})
         rank.expect("logging")
         until(lambda: self.sandbox.ledger.committed(0) > 5_000, "some rows")
-        self.freeze_disk()
+        self.stall()
         return rank
 
     def wait_for_full_ring(self) -> int:
@@ -77,15 +57,15 @@ class PressureTest(SandboxTest):
         return last
 
     def end_full(self, rank: Program) -> dict:
-        """Ends the rank while its ring is full and thaws the disk; what it reported."""
+        """Ends the rank while its ring is full and goes on; what it reported."""
         target = self.sandbox.ledger.committed(0) + ROWS_FULL
         until(lambda: self.sandbox.ledger.committed(0) > target, "more rows than a ring holds")
         self.sandbox.ledger.stop()
-        self.thaw_disk()
+        self.go_on()
         return rank.finish()
 
     def end_whole(self, rank: Program) -> None:
-        """Ends a rank that lost nothing, on a disk that answers."""
+        """Ends a rank that lost nothing, when storing goes on."""
         self.sandbox.ledger.stop()
         self.assertEqual(rank.finish()["dropped"], 0)
         self.assertTrue(self.sandbox.verify()["ok"])
@@ -105,6 +85,80 @@ class PressureTest(SandboxTest):
         """The index of the last row that is stored."""
         return max(row["i"] for row in self.sandbox.rows() if "i" in row)
 
+    def test_wait(self) -> None:
+        """Nobody drops; everybody goes on when the store does."""
+        rank = self.start("wait", 120_000)
+        self.wait_for_full_ring()
+        self.go_on()
+        self.end_whole(rank)
+
+    def test_wait_for_so_long(self) -> None:
+        """The first row waits, those after it do not; what is dropped is counted."""
+        report = self.end_full(self.start("wait", 300))
+        self.check_counts(report)
+        self.assertGreater(report["longest_log_ns"], 250e6)
+        self.assertLess(report["longest_log_ns"], 300e6 + MARGIN_NS)
+
+    def test_drop(self) -> None:
+        """No row waits at all."""
+        report = self.end_full(self.start("drop", 60_000))
+        self.check_counts(report)
+        self.assertLess(report["longest_log_ns"], MARGIN_NS)
+
+    def test_coalesce(self) -> None:
+        """No row waits, and the newest of the dropped ones is kept: the curve has its end."""
+        report = self.end_full(self.start("coalesce", 60_000))
+        self.check_counts(report)
+        self.assertLess(report["longest_log_ns"], MARGIN_NS)
+        self.assertEqual(self.last_stored(), self.sandbox.ledger.committed(0) - 1)
+
+
+class PausedServiceTest(Policies, SandboxTest):
+    """Issue 3, pressure: the service stands still; needs no rights."""
+
+    def stall(self) -> None:
+        """SIGSTOP."""
+        freeze(self.sandbox.service())
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        thaw(self.sandbox.service())
+
+
+@needs_root
+class StalledDiskTest(Policies, SandboxTest):
+    """Issue 3, pressure: the run's disk hangs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        if not shutil.which("mkfs.ext4") or not shutil.which("fsfreeze"):
+            self.skipTest("needs mkfs.ext4 and fsfreeze")
+        image = self.sandbox.scratch / "disk"
+        with open(image, "wb") as file:
+            file.truncate(DISK_BYTES)
+        self.sandbox.run("mkfs.ext4", "-q", image)
+        self.sandbox.root.mkdir()
+        done = self.sandbox.run("mount", "-o", "loop,errors=remount-ro", image, self.sandbox.root,
+                                code=None)
+        if done.returncode != 0:
+            self.skipTest(f"needs loop devices: {done.stderr.decode().strip()}")
+        self.sandbox.undo(lambda: self.sandbox.run("umount", "--lazy", self.sandbox.root,
+                                                   code=None))
+
+    def tearDown(self) -> None:
+        # A service that hangs in a write cannot even be killed, so a test that fails thaws first.
+        self.go_on()
+        super().tearDown()
+
+    def stall(self) -> None:
+        """Nothing is written to the runs' disk from now on."""
+        self.sandbox.run("fsfreeze", "--freeze", self.sandbox.root)
+
+    def go_on(self) -> None:
+        """Everything that hangs goes on."""
+        subprocess.run(["fsfreeze", "--unfreeze", self.sandbox.root], check=False,
+                       capture_output=True)
+
     def break_disk(self) -> None:
         """The file system finds an error in itself and lets nobody write any more."""
         device = self.sandbox.run("findmnt", "-no", "SOURCE", self.sandbox.root).stdout
@@ -113,7 +167,6 @@ class PressureTest(SandboxTest):
             self.skipTest("this kernel's ext4 cannot be told to fail")
         switch.write_text("as on a disk that dies")
 
-    @needs_root
     def test_a_disk_that_becomes_read_only(self) -> None:
         """Said once and with the reason; training goes on, what was stored can be read."""
         rank = self.sandbox.rank(0, env={"RINGLOG_FULL_RING": "drop"})
@@ -133,57 +186,24 @@ class PressureTest(SandboxTest):
         self.assertLess(log.count("Read-only file system"), 10, "counted, not repeated")
         self.assertGreater(self.sandbox.json("show", RUN)["rows"], 0)
 
-    @needs_root
-    def test_wait(self) -> None:
-        """Nobody drops; everybody goes on when the disk does."""
-        rank = self.start("wait", 120_000)
-        self.wait_for_full_ring()
-        self.thaw_disk()
-        self.end_whole(rank)
-
-    @needs_root
     def test_a_slow_disk(self) -> None:
         """It hangs and goes on, again and again: logging is as slow and loses nothing."""
         rank = self.start("wait", 120_000)
         for _ in range(SLOW_ROUNDS):
             full = self.wait_for_full_ring()
-            self.thaw_disk()
+            self.go_on()
             until(lambda full=full: self.sandbox.ledger.committed(0) > full, "rows that go on")
-            self.freeze_disk()
-        self.thaw_disk()
+            self.stall()
+        self.go_on()
         self.end_whole(rank)
         self.assertNotIn("error", self.sandbox.log_of_service(), "slow is not broken")
 
-    @needs_root
-    def test_wait_for_so_long(self) -> None:
-        """The first row waits, those after it do not; what is dropped is counted."""
-        report = self.end_full(self.start("wait", 300))
-        self.check_counts(report)
-        self.assertGreater(report["longest_log_ns"], 250e6)
-        self.assertLess(report["longest_log_ns"], 300e6 + MARGIN_NS)
-
-    @needs_root
-    def test_drop(self) -> None:
-        """No row waits at all."""
-        report = self.end_full(self.start("drop", 60_000))
-        self.check_counts(report)
-        self.assertLess(report["longest_log_ns"], MARGIN_NS)
-
-    @needs_root
-    def test_coalesce(self) -> None:
-        """No row waits, and the newest of the dropped ones is kept: the curve has its end."""
-        report = self.end_full(self.start("coalesce", 60_000))
-        self.check_counts(report)
-        self.assertLess(report["longest_log_ns"], MARGIN_NS)
-        self.assertEqual(self.last_stored(), self.sandbox.ledger.committed(0) - 1)
-
-    @needs_root
     def test_a_service_that_is_killed_in_a_write_that_hangs(self) -> None:
         """It dies when the disk answers; its successor has everything that was committed."""
         rank = self.start("wait", 120_000)
         service = self.sandbox.service()
         os.kill(service, signal.SIGKILL)
-        self.thaw_disk()
+        self.go_on()
         wait_for_death(service)
         self.end_whole(rank)
 
