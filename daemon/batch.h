@@ -53,16 +53,23 @@ struct FileAsk {
   record::FileFacts facts;
 };
 
+// Rows that the handler took and the store refused.
+struct StrippedRows {
+  store::LaneId lane;
+  uint64_t rows = 0;
+};
+
 struct Batch {
   store::Commit commit;
   std::vector<FileAsk> files;  // whose records are in here
   std::vector<Progress> progress;
   std::vector<Answer> answers;
-  size_t bytes = 0;        // of rows, records and samples, roughly
-  uint64_t serial = 0;     // distinguishes batches of one stream
-  int64_t started_ms = 0;  // when the first thing came in; 0: nothing yet
-  bool is_urgent = false;  // somebody waits for it
-  bool is_synced = false;  // to be written with fsync
+  std::vector<StrippedRows> stripped;  // taken out again by the store thread
+  size_t bytes = 0;                    // of rows, records and samples, roughly
+  uint64_t serial = 0;                 // distinguishes batches of one stream
+  int64_t started_ms = 0;              // when the first thing came in; 0: nothing yet
+  bool is_urgent = false;              // somebody waits for it
+  bool is_synced = false;              // to be written with fsync
 };
 
 }  // namespace ringlog::service

@@ -4,6 +4,7 @@
 #include "record/limits.h"
 #include "record/message.h"
 #include "record/path.h"
+#include "store/limits.h"
 
 #include <signal.h>
 
@@ -109,6 +110,17 @@ Status check_kept(schema::Record::Reader record) {
       return violation("a record of unknown type " +
                        std::to_string(static_cast<int>(record.which())));
   }
+}
+
+// Copies a record as the store will, with all that it points to, whatever member of its unions is
+// the valid one: a pointer that leads nowhere throws here, where it costs this ring and not the
+// batch.  The record itself is kept: the copy may have too few words for the limits of its readers.
+Status check_copy(schema::Record::Reader record, size_t size_untrusted) {
+  capnp::MallocMessageBuilder copy(static_cast<capnp::uint>(size_untrusted / 8 + 1));
+  copy.setRoot(record);
+  // Pointers that share what they point to make the copy larger than the record.
+  if (copy.sizeInWords() * 8 <= store::kValueBytesMax) return Done{};
+  return Error{Code::kTooLarge, "a record is too large when it is written out"};
 }
 
 Result<Request> read_request(schema::Request::Reader request) {
@@ -271,6 +283,7 @@ Status Handler::dispatch(Lane& lane, const shm::RecordView& record, schema::Reco
       break;
   }
   if (Status s = check_kept(reader); !s) return s;
+  if (Status s = check_copy(reader, record.payload_untrusted.size()); !s) return s;
   if (reader.isFinish()) {
     notes.finish = ExitInfo{reader.getFinish().getExitCode(), reader.getFinish().getSignal()};
     notes.is_finish_implied = reader.getFinish().getIsImplied();

@@ -355,9 +355,24 @@ Progress Intake::progress_of(const std::shared_ptr<Port>& port) {
   return progress;
 }
 
+// What the store would not take is stored no more, and the next batch says so.
+void Intake::uncount(const StrippedRows& stripped) {
+  for (const auto& port : ports_) {
+    if (port->producer != stripped.lane.producer || stripped.lane.ring >= port->lanes.size()) {
+      continue;
+    }
+    Lane& lane = port->lanes[stripped.lane.ring];
+    lane.stored -= std::min(lane.stored, stripped.rows);
+    refresh_state(*port);
+    port->is_dirty = true;
+    start_batch();
+  }
+}
+
 void Intake::confirm(std::unique_ptr<Batch> batch) {
   in_flight_ = 0;
   confirmed_ = batch->serial;
+  for (const StrippedRows& stripped : batch->stripped) uncount(stripped);
   std::vector<uint32_t> settled;
   std::vector<uint32_t> retired;
   for (const Progress& progress : batch->progress) {

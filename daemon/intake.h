@@ -131,6 +131,7 @@ class Intake {
   void advance_barriers();
   Progress progress_of(const std::shared_ptr<Port>& port);
   void fire_barriers();
+  void uncount(const StrippedRows& stripped);
   void seal(Batch& batch);
   void summarise(const store::Commit& commit);
 

@@ -12,9 +12,51 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <vector>
 
 namespace ringlog::service {
+
+namespace {
+
+// Takes the rows of a block out of what the batch says of its producer.
+void uncount(Batch& batch, const store::RowBlock& block) {
+  const uint64_t rows = block.rows();
+  batch.stripped.push_back({block.lane(), rows});
+  for (store::ProducerState& state : batch.commit.producers) {
+    if (state.producer != block.producer || block.ring >= state.rings.size()) continue;
+    store::RingState& ring = state.rings[block.ring];
+    ring.missing += std::min(ring.stored, rows);
+    ring.stored -= std::min(ring.stored, rows);
+  }
+  for (Progress& progress : batch.progress) {
+    if (progress.port->producer == block.producer) {
+      progress.stored -= std::min(progress.stored, rows);
+    }
+  }
+}
+
+// The store refuses what the handler made: a mistake of ours that must not stop the run, and costs
+// only whose part it is.  The rows are then missing, which `ringlog verify` counts.  False: there
+// is nothing that could be left out.
+bool strip(Batch& batch, const Stream& stream, const Error& why) {
+  const std::optional<uint32_t> producer = stream.store->refused();
+  const auto is_refused = [&](const auto& part) { return !producer || part.producer == *producer; };
+  uint64_t rows = 0;
+  for (const store::RowBlock& block : batch.commit.blocks) {
+    if (!is_refused(block)) continue;
+    rows += block.rows();
+    uncount(batch, block);
+  }
+  const size_t blocks = std::erase_if(batch.commit.blocks, is_refused);
+  const size_t records = std::erase_if(batch.commit.records, is_refused);
+  std::erase_if(batch.files, is_refused);
+  log().critical("run {}: {} rows and {} records of producer {} are not storable: {}",
+                 stream.info.run_id, rows, records, producer.value_or(0), why.message);
+  return blocks + records > 0;
+}
+
+}  // namespace
 
 void Writer::submit(std::shared_ptr<Stream> stream, std::unique_ptr<Batch> batch) {
   // A std::function must be copyable, so the batch travels in a shared box.
@@ -60,8 +102,8 @@ bool Writer::write(Pending& pending) {
                          stream.is_every_write_synced.load(std::memory_order_relaxed);
   RINGLOG_FAILPOINT("before_write");
   Status written = stream.store->write(pending.batch->commit, is_synced);
-  if (!written && written.error().code == Code::kInvalidArgument) {
-    strip(*pending.batch, stream, written.error());
+  while (!written && written.error().code == Code::kInvalidArgument) {
+    if (!strip(*pending.batch, stream, written.error())) break;
     written = stream.store->write(pending.batch->commit, is_synced);
   }
   RINGLOG_FAILPOINT("after_write");
@@ -94,18 +136,6 @@ void Writer::fail(Pending& pending, const Error& why) {
   }
   stream.board.set_store_error(why.message);
   pending.next_try_ms = clock_.monotonic_ms() + kWriteRetryMs;
-}
-
-// The store refuses what the handler made: a mistake of ours that must not stop the run.  The rows
-// are then missing, which `ringlog verify` counts.
-void Writer::strip(Batch& batch, Stream& stream, const Error& why) {
-  size_t rows = 0;
-  for (const store::RowBlock& block : batch.commit.blocks) rows += block.rows();
-  log().critical("run {}: {} rows and {} records are not storable: {}", stream.info.run_id, rows,
-                 batch.commit.records.size(), why.message);
-  batch.commit.blocks.clear();
-  batch.commit.records.clear();
-  batch.files.clear();
 }
 
 void Writer::finish(Pending& pending, bool was_synced) {

@@ -61,7 +61,6 @@ class Writer {
   };
   bool write(Pending& pending);
   void fail(Pending& pending, const Error& why);
-  void strip(Batch& batch, Stream& stream, const Error& why);
   void finish(Pending& pending, bool was_synced);
   void give_back(const Batch& batch, Stream& stream, bool was_synced);
   void answer(const std::shared_ptr<Stream>& stream, const Batch& batch, const Answer& answer);

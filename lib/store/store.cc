@@ -13,16 +13,14 @@
 #include <span>
 #include <utility>
 
-#include "record/message.h"
-#include "schema/chunk.capnp.h"
 #include "store/chunk_writer.h"
 #include "store/database.h"
 #include "store/directory_lock.h"
 #include "store/durable_env.h"
 #include "store/keys.h"
 #include "store/limits.h"
-#include "store/packed.h"
 #include "store/scan.h"
+#include "store/storable.h"
 #include "store/written_time.h"
 
 namespace ringlog::store {
@@ -43,45 +41,6 @@ std::string fingerprint(const Commit& commit) {
   append_be(print, uint64_t{commit.producers.size()});
   append_be(print, uint64_t{commit.ended.size()});
   return print;
-}
-
-Result<std::string> stored_record(const RecordEntry& entry) {
-  if (entry.message.size() > kValueBytesMax) {
-    return Error{Code::kInvalidArgument,
-                 "a record of " + std::to_string(entry.message.size()) + " bytes is too large"};
-  }
-  std::string bytes;
-  Status read = record::try_read([&] {
-    record::MessageView message(std::as_bytes(std::span(entry.message)));
-    capnp::MallocMessageBuilder builder;
-    auto out = builder.initRoot<schema::StoredRecord>();
-    out.setProducer(entry.producer);
-    out.setSeq(entry.seq);
-    out.setRecord(message.root<schema::Record>());
-    bytes = pack(builder);
-  });
-  if (!read) return Error{Code::kInvalidArgument, "record: " + read.error().message};
-  return bytes;
-}
-
-Status check_block(const RowBlock& block, const KeySet& keys) {
-  const size_t rows = block.rows();
-  const bool fits = block.number_count == keys.number_count() &&
-                    block.byte_count == keys.byte_count() && block.step.size() == rows &&
-                    block.time_ns.size() == rows &&
-                    block.cells.size() == rows * block.number_count &&
-                    block.byte_ends.size() == rows * block.byte_count;
-  if (!fits) {
-    return Error{Code::kInvalidArgument,
-                 "rows do not have the shape of key set " + std::to_string(keys.id)};
-  }
-  for (size_t i = 1; i < rows; ++i) {
-    if (block.seq[i] <= block.seq[i - 1]) {
-      return Error{Code::kInvalidArgument,
-                   "sequence number " + std::to_string(block.seq[i]) + " does not rise"};
-    }
-  }
-  return Done{};
 }
 
 }  // namespace
@@ -126,6 +85,7 @@ struct Store::Impl {
   // The store thread's own.
   std::map<uint32_t, KeySet> key_sets;
   std::vector<uint32_t> new_key_sets;  // of the commit being written
+  std::optional<uint32_t> refused;     // whose part of it is looked at, or was refused
   ChunkWriter writer;
   uint64_t next_lsn = 1;
   uint64_t commit_number = 0;  // of the last commit that is in the store
@@ -202,6 +162,7 @@ Status Store::Impl::write_batch(leveldb::WriteBatch& batch, bool sync) {
 
 Status Store::Impl::fill_rows(const Commit& commit) {
   for (const RowBlock& block : commit.blocks) {
+    refused = block.producer;
     const auto keys = key_sets.find(block.key_set);
     if (keys == key_sets.end()) {
       return Error{Code::kInvalidArgument,
@@ -212,6 +173,7 @@ Status Store::Impl::fill_rows(const Commit& commit) {
       return Error{Code::kInvalidArgument, added.error().message};
     }
   }
+  refused.reset();
   for (const uint32_t producer : commit.ended) {
     if (Status closed = writer.close(producer); !closed) return closed;
   }
@@ -220,10 +182,12 @@ Status Store::Impl::fill_rows(const Commit& commit) {
 
 Status Store::Impl::fill_state(const Commit& commit, leveldb::WriteBatch& batch) {
   for (const RecordEntry& entry : commit.records) {
+    refused = entry.producer;
     Result<std::string> bytes = stored_record(entry);
     if (!bytes) return bytes.take_error();
     batch.Put(key::record(next_lsn++), *bytes);
   }
+  refused.reset();
   for (const Stats& stats : commit.stats) {
     if (!stats.empty()) batch.Put(key::stats(stats.times_ns.front()), to_bytes(stats));
   }
@@ -248,6 +212,7 @@ Status Store::Impl::fill(const Commit& commit, leveldb::WriteBatch& batch) {
                    "key set " + std::to_string(keys.id) + " cannot change its columns"};
     }
   }
+  refused.reset();
   writer.begin(next_lsn, batch);
   if (Status filled = fill_rows(commit); !filled) return filled;
   return fill_state(commit, batch);
@@ -351,6 +316,8 @@ Status Store::write(const Commit& commit, bool sync) {
   impl_->counters.failures += ok ? 0 : 1;
   return written;
 }
+
+std::optional<uint32_t> Store::refused() const { return impl_->refused; }
 
 Status Store::sync() {
   if (!impl_->failed.empty()) {

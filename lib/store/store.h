@@ -7,15 +7,16 @@
 // One write() is one LevelDB batch: rows, records, ring positions and handler state become visible
 // together, which is what makes every row stored exactly once.  Reading goes through reader.h.
 //
-// Threads: write(), sync() and close_chunks() are called by one thread (the store thread).  The
-// others may be called from any thread at the same time; while a failed store is reopened they
-// wait.
+// Threads: write(), refused(), sync() and close_chunks() are called by one thread (the store
+// thread).  The others may be called from any thread at the same time; while a failed store is
+// reopened they wait.
 
 #include <ringlog/result.h>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,6 +77,9 @@ class Store {
   //                     after all, that is noticed and it is not stored twice.
   // Blocks for the compression and the write; with `sync` for the disk.
   Status write(const Commit& commit, bool sync);
+  // After kInvalidArgument of write(): the producer whose rows or records cannot be stored;
+  // nothing: it is no producer's.
+  std::optional<uint32_t> refused() const;
   // Everything written so far survives a power cut.  kIo as write(); try again.
   Status sync();
   // Merges the small chunks of a producer that writes no more.  kIo as write(); may be repeated.

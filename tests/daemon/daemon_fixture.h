@@ -12,10 +12,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -58,6 +61,17 @@ inline std::vector<record::ColumnSpec> columns(const std::vector<std::string>& n
   std::vector<record::ColumnSpec> specs;
   for (const std::string& name : names) specs.push_back({name, schema::ColumnType::FLOAT64});
   return specs;
+}
+
+// A config record of one number whose value also has a pointer, out of the message: whoever reads
+// the number alone never follows it, and whoever copies the record does.
+inline record::Words unreadable_config() {
+  constexpr double kNumber = 0.123;
+  record::Words words = record::encode_config(std::array{Item{"lr", kNumber}}, 1);
+  const auto number = std::find(words.begin(), words.end(), std::bit_cast<uint64_t>(kNumber));
+  if (words.end() - number < 2) throw std::logic_error("a number without the pointer behind it");
+  number[1] = 0x0001'0001'00ff'ff00;
+  return words;
 }
 
 // The process: writes into the rings of a segment that the service made.

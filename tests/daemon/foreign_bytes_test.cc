@@ -152,6 +152,21 @@ TEST_F(ForeignBytesTest, BitsThatFlipInRecordsOnly) {
   expect_good_rows();
 }
 
+// Each batch held rows of both, and what the store refused took them all along.
+TEST_F(ForeignBytesTest, ARecordThatOnlyTheStoreWouldTripOver) {
+  const auto bad = join_bad();
+  for (int turn = 0; turn < 5 && !HasFailure(); ++turn) {
+    bad->write(0, make_record(unreadable_config(), bad->ring(0).next_seq()));
+    bad->log(1, 64, {1});
+    log_good(500);
+  }
+  EXPECT_THAT(poison_of(2), HasSubstr("a record"));
+  expect_good_rows();
+  bad->log(1, 64, {1});
+  log_good(1);
+  EXPECT_EQ(ledger("run").at(1).stored, 206u) << "of its other ring nothing is lost";
+}
+
 TEST_F(ForeignBytesTest, AFileThatIsCut) {
   for (const off_t size : {0, 1, 4096, 3 * 4096 + 5, 5 * 4096, 9 * 4096, 10 * 4096}) {
     const auto bad = join_bad();

@@ -234,6 +234,12 @@ TEST_F(HandlerTest, BrokenRulesAreViolations) {
   EXPECT_EQ(lane_.stored, 1u);
 }
 
+// What the store copies is copied here, where one ring pays for what it holds.
+TEST_F(HandlerTest, ARecordThatCannotBeReadToItsEndIsAViolation) {
+  EXPECT_THAT(give(make_record(unreadable_config(), 0)), FailsWith(Code::kCorrupt));
+  EXPECT_TRUE(batch_.commit.records.empty());
+}
+
 TEST_F(HandlerTest, RowsWithOtherPointersAreReadWithLimits) {
   register_keys(64, {"a"});
   OwnedRecord far = make_row(64, 0, 0, 0, {1});

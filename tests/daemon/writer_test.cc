@@ -31,7 +31,7 @@ class WriterTest : public ::testing::Test {
         std::make_shared<Stream>(RunInfo{"run", "", "", dir_.file("run")}, std::move(*store), meta,
                                  std::vector<store::ProducerState>{}, std::vector<store::KeySet>{},
                                  large_, clock_, IntakeEvents{});
-    join();
+    process_ = join();
   }
   ~WriterTest() override {
     env_.set_unlimited();
@@ -39,24 +39,26 @@ class WriterTest : public ::testing::Test {
     thread_.join();
   }
 
-  void join() {
-    auto state = stream_->board.join({}, {}, "", 1);
-    ASSERT_THAT(state, IsOk());
+  std::unique_ptr<Producer> join() {
+    ProducerSpec one;
+    one.rank = -1;
+    auto state = stream_->board.join(one, {}, "", 1);
+    EXPECT_THAT(state, IsOk());
     shm::SegmentSpec spec;
     spec.run_id = "run";
     spec.project = "p";
     spec.root = "/";
-    spec.producer_id = 1;
+    spec.producer_id = state->producer;
     auto created = shm::create_segment({dir_.path()}, spec);
-    ASSERT_THAT(created, IsOk());
+    EXPECT_THAT(created, IsOk());
     auto other = shm::duplicate(created->fd.get());
-    ASSERT_THAT(other, IsOk());
+    EXPECT_THAT(other, IsOk());
     auto port = open_port(std::move(created->fd), created->path, *state);
-    ASSERT_THAT(port, IsOk());
-    port_ = *port;
-    stream_->intake.add(port_, {});
-    process_ = std::make_unique<Producer>(std::move(*other));
-    process_->register_keys(0, 64, {"a"});
+    EXPECT_THAT(port, IsOk());
+    stream_->intake.add(*port, {});
+    auto process = std::make_unique<Producer>(std::move(*other));
+    process->register_keys(0, 64, {"a"});
+    return process;
   }
   // Drains and submits; the future is ready when the batch came back.
   std::future<void> submit() {
@@ -89,7 +91,6 @@ class WriterTest : public ::testing::Test {
                    stored_.set_value();
                  }};
   std::shared_ptr<Stream> stream_;
-  std::shared_ptr<Port> port_;
   std::unique_ptr<Producer> process_;
   Scratch scratch_;
   std::thread thread_;
@@ -146,6 +147,39 @@ TEST_F(WriterTest, AFullDiskKeepsEverythingUntilThereIsRoom) {
   auto rows = (*reader)->row_count();
   ASSERT_THAT(rows, IsOk());
   EXPECT_EQ(*rows, 1u);
+}
+
+// A mistake of ours in the rows of one process costs those rows, and they are counted as missing.
+TEST_F(WriterTest, WhatCannotBeStoredOfOneProcessCostsNobodyElse) {
+  const auto other = join();
+  process_->log(0, 64, {1});
+  process_->log(0, 64, {2});
+  other->log(0, 64, {3});
+  stream_->intake.turn(scratch_);
+  auto batch = stream_->intake.take_due(clock_.monotonic_ms() + kBatchAgeMs);
+  ASSERT_TRUE(batch);
+  for (store::RowBlock& block : batch->commit.blocks) {
+    if (block.producer == 1) std::swap(block.seq[0], block.seq[1]);
+  }
+  stored_ = std::promise<void>();
+  writer_.submit(stream_, std::move(batch));
+  stored_.get_future().wait();
+  EXPECT_EQ(process_->segment().service().stored_rows.load(), 0u);
+  EXPECT_EQ(other->segment().service().stored_rows.load(), 1u);
+  process_->log(0, 64, {4});
+  submit().wait();
+  EXPECT_EQ(process_->segment().service().stored_rows.load(), 1u);
+  EXPECT_EQ(head(), process_->ring(0).position());
+  auto reader = store::RunReader::open(dir_.file("run"));
+  ASSERT_THAT(reader, IsOk());
+  auto ledger = (*reader)->ledger();
+  ASSERT_THAT(ledger, IsOk());
+  EXPECT_EQ(ledger->at(0).stored, 1u);
+  EXPECT_EQ(ledger->at(0).missing, 2u);
+  EXPECT_EQ(ledger->at(0).producer.rings[0].stored, 1u);
+  EXPECT_EQ(ledger->at(0).producer.rings[0].missing, 2u);
+  EXPECT_EQ(ledger->at(1).stored, 1u);
+  EXPECT_TRUE(ledger->at(1).ok());
 }
 
 TEST_F(WriterTest, ABatchThatCanNeverBeStoredDoesNotStopTheRun) {

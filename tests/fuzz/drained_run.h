@@ -4,6 +4,7 @@
 // The caller's thread plays the drain and the store thread.  Process 1 may do anything; of process
 // 2 every row is expected.  Checks what holds whatever process 1 does.
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <memory>
@@ -19,6 +20,7 @@
 #include "record/encode.h"
 #include "record/message.h"
 #include "schema/record.capnp.h"
+#include "store/storable.h"
 #include "tests/fuzz/segment_file.h"
 #include "tests/record/record_reader.h"
 
@@ -116,6 +118,9 @@ class DrainedRun {
   void check_block(const store::RowBlock& block) {
     require(block.cells.size() == block.rows() * block.number_count, "rows have their cells");
     require(block.byte_ends.size() == block.rows() * block.byte_count, "rows have their texts");
+    const auto keys = std::find_if(key_sets_.begin(), key_sets_.end(),
+                                   [&](const auto& known) { return known.id == block.key_set; });
+    require(keys != key_sets_.end() && store::check_block(block, *keys), "rows can be stored");
     rows_[block.lane()] += block.rows();
     if (block.producer != kGood) return;
     for (size_t row = 0; row < block.rows(); ++row, ++good_rows_) {
@@ -126,6 +131,7 @@ class DrainedRun {
   }
   static void check_record(const store::RecordEntry& record) {
     require(record.producer == kBad, "the healthy process wrote rows only");
+    require(static_cast<bool>(store::stored_record(record)), "what is kept can be stored");
     const Status read = record::try_read([&] {
       record::MessageView view(std::as_bytes(std::span(record.message)));
       record::RecordReader().read(view.root<schema::Record>());

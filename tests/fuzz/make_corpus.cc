@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -136,6 +137,13 @@ void add_segments(const std::filesystem::path& root) {
     add_message(out, 1, words).put<uint8_t>(2).put<uint8_t>(1).put<uint64_t>(7);
     corpus.add(name, out.put<uint8_t>(1).put<uint8_t>(1).bytes());
   }
+  // A number with a pointer beside it that nobody follows who reads the number.
+  record::Words config = record::encode_config(std::array{Item{"lr", 0.5}}, 1);
+  const auto number = std::find(config.begin(), config.end(), std::bit_cast<uint64_t>(0.5));
+  if (number != config.end() && number + 1 != config.end()) number[1] = 0x0001'0001'00ff'ff00;
+  Output stray;
+  add_message(stray.put<uint8_t>(0), 1, config).put<uint8_t>(1);
+  corpus.add("stray-pointer", stray.bytes());
   const auto plain = [] {
     Output out;
     out.put<uint8_t>(0).put<uint8_t>(2).put<uint8_t>(0).put<uint64_t>(7).put<uint8_t>(1);
