@@ -189,6 +189,10 @@ Status Handler::take_seq(Lane& lane, const shm::RecordHeader& header) const {
     return violation("sequence number " + std::to_string(header.seq) + " after " +
                      std::to_string(lane.next_seq));
   }
+  // Also what would wrap around: the next one would be 0, and below all that are stored.
+  if (header.seq >= store::kSeqEnd) {
+    return violation("sequence number " + std::to_string(header.seq) + " is impossible");
+  }
   lane.next_seq = header.seq + ((header.flags & shm::kFlagRow) != 0 ? 1 : 0);
   return Done{};
 }

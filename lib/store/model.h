@@ -55,11 +55,15 @@ struct LaneId {
 // Lane → first sequence number not seen yet.
 using Cursors = std::map<LaneId, uint64_t>;
 
+// Sequence numbers end here: at a million rows a second, after twelve days in one ring.
+inline constexpr int kSeqBits = 40;
+inline constexpr uint64_t kSeqEnd = uint64_t{1} << kSeqBits;
+
 // The `_seq` that people see: unique within a rank's attempt, and the plain number for rows of the
 // rank's own process and first ring.
 constexpr uint64_t public_seq(uint32_t worker, uint16_t ring, uint64_t seq) {
   const uint64_t lane = uint64_t{worker} * 16 + ring;
-  return (lane << 40) | seq;
+  return (lane << kSeqBits) | seq;
 }
 
 // Rows of one key set from one lane, in rising seq, as the handler collects them.

@@ -240,6 +240,19 @@ TEST_F(HandlerTest, ARecordThatCannotBeReadToItsEndIsAViolation) {
   EXPECT_TRUE(batch_.commit.records.empty());
 }
 
+// What is more than a public sequence number has room for would also wrap around.
+TEST_F(HandlerTest, SequenceNumbersHaveAnEnd) {
+  register_keys(64, {"a"});
+  for (const uint64_t seq : {UINT64_MAX, store::kSeqEnd}) {
+    EXPECT_THAT(give(make_row(64, seq, 0, 0, {1})),
+                FailsWith(Code::kCorrupt, HasSubstr("sequence number")));
+    EXPECT_THAT(give(make_record(record::encode_config({}, 1), seq)),
+                FailsWith(Code::kCorrupt, HasSubstr("sequence number")));
+  }
+  EXPECT_EQ(lane_.next_seq, 0u);
+  EXPECT_THAT(give(make_row(64, store::kSeqEnd - 1, 0, 0, {1})), IsOk());
+}
+
 TEST_F(HandlerTest, RowsWithOtherPointersAreReadWithLimits) {
   register_keys(64, {"a"});
   OwnedRecord far = make_row(64, 0, 0, 0, {1});
