@@ -27,7 +27,8 @@ Port::Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
     Lane lane;
     lane.producer = producer;
     lane.ring = static_cast<uint16_t>(ring);
-    lane.next_seq = known.next_seq;
+    // Not what was attempted: rows of that may still come, with the numbers they have.
+    lane.next_seq = std::max(known.drained_seq, known.stored);
     lane.stored = known.stored;
     lanes.push_back(std::move(lane));
     stored_positions.push_back(known.position);
@@ -84,6 +85,7 @@ void refresh_state(Port& port) {
         is_all_drained ? std::max(lane.next_seq, attempted_untrusted) : lane.next_seq;
     const uint64_t lost = attempted > lane.stored ? attempted - lane.stored : 0;
     ring.next_seq = attempted;
+    ring.drained_seq = lane.next_seq;
     ring.dropped = std::min(dropped_untrusted, lost);
     ring.missing = lost - ring.dropped;
     if (ring.key_sets.size() == lane.kinds.size()) continue;

@@ -133,6 +133,8 @@ struct RingState {
   missing @4 :UInt64;          # Attempts neither stored nor counted: must be 0.
   keySets @5 :List(KeySetMap); # The ring's kinds, so that a restarted service can go on.
   poisoned @6 :Text;           # Why the ring is no longer read; empty: all well.
+  drainedSeq @7 :UInt64;       # Attempts up to `position`: a program may keep rows of the others and
+                               # commit them later.  0 in stores of before: not below `stored`.
 
   struct KeySetMap {
     kind @0 :UInt16;

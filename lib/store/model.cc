@@ -32,6 +32,7 @@ capnp::uint count(const T& container) {
 void write_ring(schema::RingState::Builder out, const RingState& ring) {
   out.setPosition(ring.position);
   out.setNextSeq(ring.next_seq);
+  out.setDrainedSeq(ring.drained_seq);
   out.setStored(ring.stored);
   out.setDropped(ring.dropped);
   out.setMissing(ring.missing);
@@ -47,6 +48,7 @@ RingState read_ring(schema::RingState::Reader in) {
   RingState ring;
   ring.position = in.getPosition();
   ring.next_seq = in.getNextSeq();
+  ring.drained_seq = in.getDrainedSeq();
   ring.stored = in.getStored();
   ring.dropped = in.getDropped();
   ring.missing = in.getMissing();

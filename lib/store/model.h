@@ -140,7 +140,8 @@ struct RunMeta {
 // Everything before `position` in this ring is in the store.
 struct RingState {
   uint64_t position = 0;
-  uint64_t next_seq = 0;
+  uint64_t next_seq = 0;     // attempts up to here
+  uint64_t drained_seq = 0;  // of them those before `position`: no record behind it has a lower seq
   uint64_t stored = 0;
   uint64_t dropped = 0;
   uint64_t missing = 0;

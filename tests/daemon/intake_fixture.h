@@ -4,6 +4,7 @@
 
 #include "daemon/intake.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -74,6 +75,27 @@ class IntakeTest : public ::testing::Test {
     clock_.now_ms += kBatchAgeMs;
     if (auto batch = due()) store(std::move(batch));
   }
+  // The next service takes process 0 in again, as the store has it.
+  std::unique_ptr<Intake> next_service(const store::ProducerState& stored,
+                                       const store::KeySet& keys) {
+    next_board_ = std::make_unique<RunBoard>(store::RunMeta{}, std::vector{stored});
+    auto next = std::make_unique<Intake>(RunInfo{}, *next_board_, std::vector{keys}, nullptr,
+                                         large_, clock_, IntakeEvents{});
+    auto fd = shm::open_file(ports_[0]->path, O_RDWR);
+    EXPECT_THAT(fd, IsOk());
+    auto port = open_port(std::move(*fd), ports_[0]->path, stored);
+    EXPECT_THAT(port, IsOk());
+    next->add(*port, {});
+    return next;
+  }
+  // What its first batch says.
+  store::Commit drain(Intake& next) {
+    next.turn(scratch_);
+    clock_.now_ms += kBatchAgeMs;
+    auto batch = next.take_due(clock_.now_ms);
+    EXPECT_TRUE(batch);
+    return batch ? std::move(batch->commit) : store::Commit{};
+  }
   const store::ProducerState& state_of(size_t port) const { return ports_[port]->state; }
 
   test::TempDir dir_;
@@ -81,6 +103,7 @@ class IntakeTest : public ::testing::Test {
   LargeReplies large_;
   RunBoard board_{store::RunMeta{}, {}};
   std::unique_ptr<Intake> intake_;
+  std::unique_ptr<RunBoard> next_board_;
   Scratch scratch_;
   std::vector<std::shared_ptr<Port>> ports_;
   std::vector<uint32_t> settled_;

@@ -338,21 +338,56 @@ TEST_F(IntakeTest, ARestartGoesOnBehindWhatIsStored) {
   turn();  // the old service answers nothing and dies: nothing of this is stored
   process->log(0, 64, {2});
 
-  RunBoard board(store::RunMeta{}, {stored});
-  Intake next({}, board, {keys}, nullptr, large_, clock_, {});
-  auto fd = shm::open_file(ports_[0]->path, O_RDWR);
-  ASSERT_THAT(fd, IsOk());
-  auto port = open_port(std::move(*fd), ports_[0]->path, stored);
-  ASSERT_THAT(port, IsOk());
-  next.add(*port, {});
-  next.turn(scratch_);
-  clock_.now_ms += kBatchAgeMs;
-  auto batch = next.take_due(clock_.now_ms);
-  ASSERT_TRUE(batch);
-  ASSERT_EQ(batch->commit.blocks.size(), 1u);
-  EXPECT_EQ(batch->commit.blocks[0].seq, std::vector<uint64_t>{1});
-  EXPECT_EQ(batch->commit.producers.at(0).rings[0].stored, 2u);
+  auto next = next_service(stored, keys);
+  const store::Commit commit = drain(*next);
+  ASSERT_EQ(commit.blocks.size(), 1u);
+  EXPECT_EQ(commit.blocks[0].seq, std::vector<uint64_t>{1});
+  EXPECT_EQ(commit.producers.at(0).rings[0].stored, 2u);
   static_cast<void>(consumed);
+}
+
+// What `coalesce` keeps while a ring is full was attempted before the service died and comes to the
+// next one, with the numbers it had.
+TEST_F(IntakeTest, RowsThatWereKeptWhileTheRingWasFullComeAfterARestart) {
+  const auto process = join(0);
+  process->register_keys(0, 64, {"a"});
+  turn_and_store();
+  while (process->log(0, 64, {1})) {
+  }
+  // The row that found no room is kept; then one that replaces it.
+  process->ring(0).count_drop();
+  const uint64_t kept = process->ring(0).take_seq();
+  process->ring(0).count_drop();
+  for (int i = 0; i < 3; ++i) turn_and_store();
+  const store::ProducerState stored = last_.producers.at(0);
+  EXPECT_EQ(stored.rings.at(0).dropped, 2u);
+
+  auto next = next_service(stored, {1, {{"a", store::ColumnType::kFloat64}}});
+  process->write(0, make_row(64, kept, kept, 1, {2}));
+  process->ring(0).take_back_drop();
+  process->log(0, 64, {3});
+  const store::ProducerState state = drain(*next).producers.at(0);
+  EXPECT_EQ(state.rings[0].poisoned, "");
+  EXPECT_EQ(state.rings[0].stored, kept + 1);
+  EXPECT_EQ(state.rings[0].dropped, 1u);
+  EXPECT_EQ(state.rings[0].missing, 0u);
+  EXPECT_EQ(state.rings[0].next_seq, kept + 2);
+  EXPECT_EQ(state.rings[0].drained_seq, kept + 2);
+}
+
+TEST_F(IntakeTest, AStoreOfBeforeSaysOnlyHowManyRowsItHas) {
+  const auto process = join(0);
+  process->register_keys(0, 64, {"a"});
+  for (int i = 0; i < 3; ++i) process->log(0, 64, {1});
+  turn_and_store();
+  store::ProducerState stored = last_.producers.at(0);
+  EXPECT_EQ(std::exchange(stored.rings.at(0).drained_seq, 0), 3u);
+  auto next = next_service(stored, {1, {{"a", store::ColumnType::kFloat64}}});
+  process->log(0, 64, {2});
+  process->write(0, make_row(64, 2, 2, 1, {2}));
+  const store::ProducerState state = drain(*next).producers.at(0);
+  EXPECT_EQ(state.rings[0].stored, 4u);
+  EXPECT_THAT(state.rings[0].poisoned, HasSubstr("sequence number 2 after 4"));
 }
 
 TEST_F(IntakeTest, RequestsBeforeTheStoredPositionFailAfterARestart) {

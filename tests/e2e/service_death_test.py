@@ -183,6 +183,27 @@ class ServiceDeathTest(SandboxTest):
         self.assertTrue(self.sandbox.verify()["ok"])
         self.sandbox.check_ledger(kinds="mixed")
 
+    def test_a_row_that_was_kept_while_the_ring_was_full_comes_to_the_next_service(self) -> None:
+        """`coalesce`: the program has it, with an old number, when the service that drained dies."""
+        script = Script(self.sandbox, RINGLOG_FULL_RING="coalesce", RINGLOG_RING_BYTES="131072")
+        service = self.sandbox.service()
+        script.do("log a=i:0")
+        freeze(service)
+        attempts = 1 + int(script.do("fill", None)) + 1
+        for i in range(1, 41):  # more than what is too little for a row of fill
+            script.do(f"log a=i:{i}")
+        thaw(service)
+        until(lambda: self.sandbox.verify(code=None)["producers"][0]["attempted"] == attempts + 40,
+              "the ring is stored, and what is counted beside it")
+        kill_and_wait(service)
+        self.sandbox.ringlog("service", "start")
+        script.do("log a=i:41")
+        script.finish()
+        self.assertEqual(script.program.stderr, "")
+        verified = self.sandbox.verify()["producers"][0]
+        self.assertEqual((verified["attempted"], verified["missing"]), (attempts + 41, 0))
+        self.assertEqual([row["a"] for row in self.sandbox.rows() if "a" in row][-2:], [40, 41])
+
     def test_any_program_starts_the_recovery(self) -> None:
         """A program that logs to another run wakes the service that recovers the first one."""
         ranks = self.start_ranks()

@@ -236,7 +236,7 @@ void add_values(const std::filesystem::path& root) {
   state.producer = 1;
   state.host = "host";
   state.state = "crashed";
-  state.rings.push_back({80, 3, 2, 1, 0, {{64, 1}}, "ring position 80: unknown record kind 7"});
+  state.rings.push_back({80, 3, 3, 2, 1, 0, {{64, 1}}, "ring position 80: unknown record kind 7"});
   SinkState sink;
   sink.lanes[{1, 0}] = 7;
   sink.cursor = "cursor";

@@ -286,6 +286,7 @@ TEST(Store, ReturnsEveryFieldOfAProducer) {
                          .segment = "abc",
                          .rings = {{.position = 1,
                                     .next_seq = 2,
+                                    .drained_seq = 9,
                                     .stored = 3,
                                     .dropped = 4,
                                     .missing = 5,
