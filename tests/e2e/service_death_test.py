@@ -184,7 +184,7 @@ class ServiceDeathTest(SandboxTest):
         self.sandbox.check_ledger(kinds="mixed")
 
     def test_a_row_that_was_kept_while_the_ring_was_full_comes_to_the_next_service(self) -> None:
-        """`coalesce`: the program has it, with an old number, when the service that drained dies."""
+        """`coalesce`: the program has it, with an old number, when the service dies."""
         script = Script(self.sandbox, RINGLOG_FULL_RING="coalesce", RINGLOG_RING_BYTES="131072")
         service = self.sandbox.service()
         script.do("log a=i:0")

@@ -116,7 +116,7 @@ def draw_plan(seed: object, source: Path) -> Plan:
     chance = random.Random(str(seed))
     points = rank_failpoints(source)
     return Plan(
-        policy=chance.choice(("wait", "wait", "drop")),
+        policy=chance.choice(("wait", "wait", "wait", "drop", "coalesce")),
         ring_bytes=chance.choice((0, SMALL_RING_BYTES)),
         service_failpoint=draw_failpoint(chance, service_failpoints(source), 0.5),
         ranks=tuple(draw_rank(chance, points) for _ in range(chance.randint(1, 3))),
