@@ -177,6 +177,7 @@ void signal_handler(Run& run) {
 void signal_in_questions(Run& run) {
   g_run = &run;
   run.row({"a"}).log(0, 1.0, 2.0);  // so that error() has something to say
+  log_from_handler(0);              // the first row of its keys needs memory
   struct sigaction action {};
   action.sa_handler = log_from_handler;
   ::sigaction(SIGALRM, &action, nullptr);

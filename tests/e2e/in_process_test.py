@@ -76,7 +76,9 @@ class InProcessTest(SandboxTest):
     def test_sigkill_in_full_flight(self) -> None:
         """Killed while it logs; a running ringlogd finds the rows by itself."""
         self.sandbox.ringlog("service", "start")
-        rank = self.sandbox.rank(0, kinds="mixed", threads=2, env=INSIDE)
+        # However slow the machine, no row is dropped for want of room.
+        rank = self.sandbox.rank(0, kinds="mixed", threads=2,
+                                 env=INSIDE | {"RINGLOG_FULL_RING_WAIT_MS": "120000"})
         until(lambda: self.sandbox.ledger.committed(0) > 20_000, "20,000 rows")
         rank.kill()
         until(lambda: not self.guests, "ringlogd has taken over")
