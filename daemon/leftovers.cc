@@ -1,6 +1,7 @@
 #include "daemon/leftovers.h"
 
 #include "daemon/log.h"
+#include "daemon/process_watch.h"
 #include "shm/in_process_dir.h"
 #include "shm/posix.h"
 
@@ -28,19 +29,19 @@ std::vector<fs::path> files_of(const std::string& folder) {
   return files;
 }
 
-// One that cannot be read is nobody's: find_segments() puts it aside.
+// One that is damaged is nobody's: find_segment() puts it aside.  One that cannot be read now may
+// be somebody's.
 bool is_producer_running(const fs::path& segment) {
   const auto fd = shm::open_file(segment.string(), O_RDONLY | O_NOFOLLOW);
   const auto header = fd ? shm::read_segment_header(fd->get(), segment.string())
                          : Result<shm::SegmentHeader>(fd.error());
-  if (!header) return false;
-  const auto start = shm::process_start_time(header->pid);
-  return start && *start == header->pid_start;
+  if (!header) return header.error().code == Code::kIo;
+  const auto pidfd = open_pidfd(header->pid, header->pid_start);
+  return pidfd || pidfd.error().code != Code::kNotFound;
 }
 
 // Whole or half-made, it keeps its name, which is unique.
-void move_files(const std::vector<fs::path>& files, const std::string& to,
-                std::vector<FoundSegment>& moved) {
+void move_files(const std::vector<fs::path>& files, const std::string& to, FoundSegments& moved) {
   if (files.empty()) return;
   if (Status s = shm::private_directory(to); !s) {
     log().error("segments are left behind: {}", s.error().message);
@@ -52,18 +53,11 @@ void move_files(const std::vector<fs::path>& files, const std::string& to,
       log().error("segment left behind: {}", shm::errno_error("rename " + file.string()).message);
       continue;
     }
-    if (!path.ends_with(".seg")) continue;
-    auto fd = shm::open_file(path, O_RDWR | O_NOFOLLOW);
-    auto segment = fd ? read_segment(std::move(*fd), path) : Result<FoundSegment>(fd.take_error());
-    if (segment) {
-      moved.push_back(std::move(*segment));
-    } else if (segment.error().code != Code::kVersion) {
-      move_aside(path, segment.error().message);
-    }
+    if (path.ends_with(".seg")) find_segment(path, moved);
   }
 }
 
-void take_over(const RuntimeDir& left, const RuntimeDir& place, std::vector<FoundSegment>& moved) {
+void take_over(const RuntimeDir& left, const RuntimeDir& place, FoundSegments& moved) {
   const auto on_tmpfs = files_of(left.segments.directory);
   const auto on_disk = files_of(left.segments.overflow);
   for (const auto* files : {&on_tmpfs, &on_disk}) {
@@ -76,15 +70,16 @@ void take_over(const RuntimeDir& left, const RuntimeDir& place, std::vector<Foun
 
 }  // namespace
 
-std::vector<FoundSegment> take_over_leftovers(const RuntimeDir& place) {
-  std::vector<FoundSegment> moved;
+FoundSegments take_over_leftovers(const RuntimeDir& place) {
+  FoundSegments moved;
   for (const std::string& dir : shm::list_in_process_dirs(place.in_process)) {
     if (dir == place.path || shm::is_owner_running(dir)) continue;
     const auto left = lock_left_dir(dir);
     if (!left) continue;
-    const size_t before = moved.size();
+    const size_t before = moved.segments.size();
     take_over(*left, place, moved);
-    log().info("{} was left by a program that ended: {} segments", dir, moved.size() - before);
+    log().info("{} was left by a program that ended: {} segments", dir,
+               moved.segments.size() - before);
   }
   return moved;
 }

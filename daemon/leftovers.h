@@ -15,6 +15,6 @@ namespace ringlog::service {
 
 // Moves the segments of every in-process directory that nobody lives in and no running process logs
 // into to `place`, and removes the directory.  What cannot be moved stays and is logged.
-std::vector<FoundSegment> take_over_leftovers(const RuntimeDir& place);
+FoundSegments take_over_leftovers(const RuntimeDir& place);
 
 }  // namespace ringlog::service

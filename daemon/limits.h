@@ -98,6 +98,9 @@ inline constexpr int64_t kExitInfoRetryMs = 20;
 // A service that is told to end gives the store this long; what is then not stored stays in the
 // segments for the next service.
 inline constexpr int64_t kShutdownWaitMs = 10'000;
+// Until a segment is tried again that could not be read, or whose run or process could not be
+// looked at: for want of descriptors or memory, or of the disk.
+inline constexpr int64_t kOrphanRetryMs = 5000;
 // A process that finished and lives on may ask for its report again, also of the next service, so
 // its segment stays this long.
 inline constexpr int64_t kRetireMs = 3000;

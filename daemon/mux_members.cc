@@ -328,15 +328,27 @@ void StreamMux::finish(const std::string& uuid, int32_t exit_code, Reply<Done> r
 }
 
 // Producers that the store calls running and of which nobody has found a segment: their memory went
-// with the machine, or it is a memfd whose process may still hand it back.
+// with the machine, or it is a memfd whose process may still hand it back.  Whether one lives may
+// not be known for a while.
 void StreamMux::check_lost(Run& run) {
+  bool is_unsure = false;
   for (const store::ProducerState& state : run.stream->board.producers()) {
     if (state.state != "running" || run.members.contains(state.producer)) continue;
+    if (has_segment(state.segment) || unread_.contains(state.segment)) continue;
     auto pidfd = open_pidfd(state.pid, state.pid_start);
+    if (!pidfd && pidfd.error().code != Code::kNotFound) {
+      is_unsure = true;
+      continue;
+    }
     add_member(run, nullptr, state, pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr,
                {});
     watch(run, state.producer);
   }
+  if (!is_unsure) return;
+  parts_.loop.after(kOrphanRetryMs, [this, dir = run.info.dir] {
+    const auto again = runs_.find(dir);
+    if (again != runs_.end() && again->second->state == State::kOpen) check_lost(*again->second);
+  });
 }
 
 void StreamMux::resume(const std::string& segment, shm::Fd memfd, const Peer& peer,
@@ -366,16 +378,27 @@ void StreamMux::adopt(FoundSegment found) {
   const RunInfo info{run_id, "", project, root + "/" + project + "/" + run_id};
   with_run(info, [this, box, uuid](Result<Run*> run) {
     adopting_.erase(uuid);
-    if (!run) {
-      log().error("segment {} waits for its run: {}", uuid, run.error().message);
-      constexpr int64_t kOrphanRetryMs = 5000;
-      next_orphan_try_ms_ = parts_.clock.monotonic_ms() + kOrphanRetryMs;
-      orphans_.push_back(std::move(*box));
-      return;
+    const Status adopted = run ? adopt_into(**run, *box) : Status(run.take_error());
+    if (adopted) return;
+    // Only what is damaged is of no use; the rest may belong to a process that lives.
+    if (run && adopted.error().code == Code::kCorrupt) {
+      return move_aside(box->path, adopted.error().message);
     }
-    const std::string path = box->path;
-    if (const Status s = adopt_into(**run, *box); !s) move_aside(path, s.error().message);
+    keep_orphan(std::move(*box), adopted.error());
   });
+}
+
+void StreamMux::keep_orphan(FoundSegment found, const Error& why) {
+  log().error("segment {} waits: {}", shm::header_text(found.header.uuid), why.message);
+  next_orphan_try_ms_ = parts_.clock.monotonic_ms() + kOrphanRetryMs;
+  orphans_.push_back(std::move(found));
+}
+
+bool StreamMux::has_segment(const std::string& uuid) const {
+  return segments_.contains(uuid) || adopting_.contains(uuid) ||
+         std::any_of(orphans_.begin(), orphans_.end(), [&](const FoundSegment& orphan) {
+           return shm::header_text(orphan.header.uuid) == uuid;
+         });
 }
 
 Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
@@ -390,6 +413,8 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
   const bool is_this_boot = shm::header_text(found.header.boot_id) == shm::boot_id();
   auto pidfd = is_this_boot ? open_pidfd(state.pid, state.pid_start)
                             : Result<shm::Fd>(Error{Code::kNotFound, "another boot"});
+  // Whether it lives is not known, so it is not ended.
+  if (!pidfd && pidfd.error().code != Code::kNotFound) return pidfd.take_error();
   if (state.state == "killed" && state.signal == 0 && pidfd) {
     // The service before this one was torn down under it; it lives and goes on.
     is_ended = false;

@@ -43,7 +43,7 @@ void Port::tell(const std::string& text) {
   shm::write_notice(segment->service().notice, text);
 }
 
-Result<std::shared_ptr<Port>> open_port(shm::Fd fd, const std::string& path,
+Result<std::shared_ptr<Port>> open_port(shm::Fd&& fd, const std::string& path,
                                         const store::ProducerState& state) {
   const std::string what = path.empty() ? "memfd segment" : path;
   auto mapped = shm::ServiceSegment::map(std::move(fd), what);

@@ -74,8 +74,8 @@ struct Port {
 };
 
 // Maps a segment file or memfd that this service created or found.
-//   kCorrupt, kVersion, kIo as ServiceSegment::map()
-Result<std::shared_ptr<Port>> open_port(shm::Fd fd, const std::string& path,
+//   kCorrupt, kVersion, kIo as ServiceSegment::map(); `fd` is still the caller's then
+Result<std::shared_ptr<Port>> open_port(shm::Fd&& fd, const std::string& path,
                                         const store::ProducerState& state);
 
 // Adds up the rings: rows attempted, stored, dropped, missing, as far as the rings are drained.

@@ -85,7 +85,9 @@ Result<shm::Fd> open_pidfd(int32_t pid, uint64_t pid_start) {
   // Looked at after the pidfd is open, so that it cannot become another process in between.
   errno = 0;
   const auto start = shm::process_start_time(pid);
-  if (!start && (errno == EMFILE || errno == ENFILE)) {
+  // A process that is gone has no such file, or none that can be read: anything else is our
+  // trouble.
+  if (!start && errno != 0 && errno != ENOENT && errno != ESRCH) {
     return shm::errno_error("look at process " + std::to_string(pid));
   }
   if (!start || (pid_start != 0 && *start != pid_start)) return gone();

@@ -66,7 +66,13 @@ void move_aside(const std::string& path, const std::string& why) {
 
 namespace {
 
-Status find_in(const std::string& directory, std::vector<FoundSegment>& found) {
+// A segment's file is named by its uuid.
+std::string uuid_of(const std::string& path) {
+  const size_t begin = path.rfind('/') + 1;
+  return path.substr(begin, path.find('.', begin) - begin);
+}
+
+Status find_in(const std::string& directory, const IsKnown& is_known, FoundSegments& found) {
   auto names = list(directory);
   if (!names) return names.take_error();
   const std::string inside = directory + "/";
@@ -74,35 +80,43 @@ Status find_in(const std::string& directory, std::vector<FoundSegment>& found) {
     const std::string path = inside + name;
     // Its maker died before the client heard of it.
     if (name.ends_with(".seg.new")) ::unlink(path.c_str());
-    if (!name.ends_with(".seg")) continue;
-    auto fd = shm::open_file(path, O_RDWR | O_NOFOLLOW);
-    auto segment = fd ? read_segment(std::move(*fd), path) : Result<FoundSegment>(fd.take_error());
-    if (!segment && segment.error().code == Code::kVersion) {
-      log().error("segment left for a service that can read it: {}", segment.error().message);
-      continue;
-    }
-    if (!segment) {
-      move_aside(path, segment.error().message);
-      continue;
-    }
-    RINGLOG_FAILPOINT("recovery");
-    found.push_back(std::move(*segment));
+    if (!name.ends_with(".seg") || (is_known && is_known(uuid_of(path)))) continue;
+    find_segment(path, found);
   }
   return Done{};
 }
 
 }  // namespace
 
-Result<std::vector<FoundSegment>> find_segments(const shm::SegmentPlaces& places) {
-  std::vector<FoundSegment> found;
-  if (Status s = find_in(places.directory, found); !s) return s.take_error();
+void find_segment(const std::string& path, FoundSegments& found) {
+  auto fd = shm::open_file(path, O_RDWR | O_NOFOLLOW);
+  auto segment = fd ? read_segment(std::move(*fd), path) : Result<FoundSegment>(fd.take_error());
+  if (segment) {
+    RINGLOG_FAILPOINT("recovery");
+    found.segments.push_back(std::move(*segment));
+    return;
+  }
+  const Error why = segment.take_error();
+  if (why.code == Code::kVersion) {
+    log().error("segment left for a service that can read it: {}", why.message);
+  } else if (why.code == Code::kIo) {
+    log().error("segment {} is tried again: {}", path, why.message);
+    found.unread.insert(uuid_of(path));
+  } else {
+    move_aside(path, why.message);
+  }
+}
+
+Result<FoundSegments> find_segments(const shm::SegmentPlaces& places, const IsKnown& is_known) {
+  FoundSegments found;
+  if (Status s = find_in(places.directory, is_known, found); !s) return s.take_error();
   const std::string& overflow = places.overflow;
   if (overflow.empty() || ::access(overflow.c_str(), F_OK) != 0) return found;
   if (Status s = shm::private_directory(overflow); !s) {
     log().warn("no segment is looked for in {}: {}", overflow, s.error().message);
     return found;
   }
-  if (Status s = find_in(overflow, found); !s) return s.take_error();
+  if (Status s = find_in(overflow, is_known, found); !s) return s.take_error();
   return found;
 }
 

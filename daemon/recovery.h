@@ -10,6 +10,8 @@
 
 #include <ringlog/result.h>
 
+#include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,11 +23,23 @@ struct FoundSegment {
   shm::SegmentHeader header;
 };
 
-// All segments in both places.  Half-made ones are removed; those of another layout version are
-// left for a service that can read them; all others that cannot be read are renamed to *.bad.  Both
-// are logged.  An overflow folder that does not exist or is not ours alone holds none.
+struct FoundSegments {
+  std::vector<FoundSegment> segments;
+  std::set<std::string> unread;  // uuids of those that cannot be read now and are to be tried again
+};
+
+// True for the uuid of a segment that needs not be looked at.
+using IsKnown = std::function<bool(const std::string& uuid)>;
+
+// All segments in both places that are not known.  Half-made ones are removed; those of another
+// layout version are left for a service that can read them; those that fail for want of descriptors
+// or memory are left for the next look, because their processes may be alive; all others that
+// cannot be read are renamed to *.bad.  All are logged.  An overflow folder that does not exist or
+// is not ours alone holds none.
 //   kIo, kNotFound, kPermission  a folder cannot be read
-Result<std::vector<FoundSegment>> find_segments(const shm::SegmentPlaces& places);
+Result<FoundSegments> find_segments(const shm::SegmentPlaces& places, const IsKnown& is_known = {});
+// Adds the segment in a file to what was found, if it can be read; else as above.
+void find_segment(const std::string& path, FoundSegments& found);
 // Gets a segment out of the way of later services; logged with `why`.
 void move_aside(const std::string& path, const std::string& why);
 

@@ -3,7 +3,6 @@
 #include "daemon/leftovers.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
-#include "daemon/recovery.h"
 
 #include <pthread.h>
 #include <ringlog/version.h>
@@ -11,6 +10,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ringlog::service {
@@ -113,7 +113,7 @@ Status Service::listen() {
   if (!place_.notice.empty()) log().warn("{}", place_.notice);
   auto found = find_segments(place_.segments);
   if (!found) return found.take_error();
-  for (FoundSegment& segment : *found) mux_.adopt(std::move(segment));
+  adopt(std::move(*found));
   // One in a program ends with it; what it leaves is for the others.
   if (!is_guest_) {
     for (const UnsentRun& run : notes_.read()) mux_.add_unsent(run);
@@ -124,9 +124,26 @@ Status Service::listen() {
   return Done{};
 }
 
+// Segments that could not be read wait in their folder, those whose run could not be opened in the
+// mux.
+void Service::adopt(FoundSegments found) {
+  const bool is_whole = found.unread.empty();
+  mux_.await(std::move(found.unread));
+  for (FoundSegment& segment : found.segments) mux_.adopt(std::move(segment));
+  if (is_whole || std::exchange(is_looking_again_, true)) return;
+  loop_.after(kOrphanRetryMs, [this] {
+    is_looking_again_ = false;
+    auto again = find_segments(place_.segments,
+                               [this](const std::string& uuid) { return mux_.has_segment(uuid); });
+    if (!again) return log().error("segments are not looked for: {}", again.error().message);
+    mux_.forget_awaited();
+    adopt(std::move(*again));
+  });
+}
+
 // What programs left that had a service of their own and were killed, and what nobody sends.
 void Service::look_for_leftovers() {
-  for (FoundSegment& segment : take_over_leftovers(place_)) mux_.adopt(std::move(segment));
+  adopt(take_over_leftovers(place_));
   for (const UnsentRun& run : is_guest_ ? std::vector<UnsentRun>() : notes_.read()) {
     // What it noted itself it knows, and that a sink has refused.
     if (run.service != place_.path) mux_.add_unsent(run);

@@ -16,6 +16,7 @@
 #include "daemon/limits.h"
 #include "daemon/monitor/monitor.h"
 #include "daemon/network.h"
+#include "daemon/recovery.h"
 #include "daemon/runtime_dir.h"
 #include "daemon/server.h"
 #include "daemon/stream_mux.h"
@@ -61,6 +62,7 @@ class Service {
   Service(const RuntimeDir& place, const ServiceConfig& config,
           std::unique_ptr<shm::Doorbell> doorbell);
   Status listen();
+  void adopt(FoundSegments found);
   void look_for_leftovers();
 
   const RuntimeDir& place_;
@@ -80,6 +82,7 @@ class Service {
   Backlog backlog_;
   StreamMux mux_;
   Server server_;
+  bool is_looking_again_ = false;  // for segments that could not be read; control thread
 };
 
 }  // namespace ringlog::service

@@ -132,6 +132,12 @@ class StreamMux {
 
   // A segment that an earlier service left behind.
   void adopt(FoundSegment found);
+  // Segments, by uuid, that nobody could read so far: their processes are not ended for the want of
+  // them.  Beside those before, until forget_awaited().
+  void await(std::set<std::string> uuids) { unread_.merge(uuids); }
+  void forget_awaited() { unread_.clear(); }
+  // True when a segment was adopted, or is being, or will be once that is possible.
+  bool has_segment(const std::string& uuid) const;
   // Calls `done` when all that is committed now is stored, after kShutdownWaitMs at the latest.
   void drain_all(std::function<void()> done);
   // Every kHousekeepingMs: closes runs that nobody needs.
@@ -215,6 +221,7 @@ class StreamMux {
   void end_files(const Run& run, uint32_t producer);
   void check_lost(Run& run);
   Status adopt_into(Run& run, FoundSegment& found);
+  void keep_orphan(FoundSegment found, const Error& why);
   void note_dead_members(Run& run);
   static bool is_unwatched(const Run& run);
   static bool has_unsettled_dead(const Run& run);
@@ -242,8 +249,9 @@ class StreamMux {
   std::map<std::string, std::unique_ptr<Run>> runs_;                  // by directory
   std::map<std::string, std::pair<std::string, uint32_t>> segments_;  // uuid → dir, producer
   std::set<std::string> adopting_;                                    // uuids
-  std::vector<FoundSegment> orphans_;  // segments whose store cannot be opened now
+  std::vector<FoundSegment> orphans_;  // segments whose store cannot be opened now, or process seen
   int64_t next_orphan_try_ms_ = 0;
+  std::set<std::string> unread_;         // uuids
   std::function<void()> retire_waiter_;  // until no settled member is left; leave_process()
 };
 

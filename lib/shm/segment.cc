@@ -312,7 +312,7 @@ std::span<Slot> ClientSegment::slots() const {
   return {&mapping_->at<Slot>(header_.slots_offset), header_.slot_count};
 }
 
-Result<std::unique_ptr<ServiceSegment>> ServiceSegment::map(Fd fd, const std::string& what) {
+Result<std::unique_ptr<ServiceSegment>> ServiceSegment::map(Fd&& fd, const std::string& what) {
   auto header = read_segment_header(fd.get(), what);
   if (!header) return header.take_error();
   auto mapping = Mapping::map(fd.get(), control_end(*header), what);

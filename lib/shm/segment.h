@@ -100,7 +100,8 @@ class ClientSegment {
 // truncates its file makes the control pages fault: see sigbus.h.
 class ServiceSegment {
  public:
-  static Result<std::unique_ptr<ServiceSegment>> map(Fd fd, const std::string& what);
+  //   kCorrupt, kVersion, kIo: `fd` is still the caller's
+  static Result<std::unique_ptr<ServiceSegment>> map(Fd&& fd, const std::string& what);
   ~ServiceSegment();
   ServiceSegment(const ServiceSegment&) = delete;
   ServiceSegment& operator=(const ServiceSegment&) = delete;

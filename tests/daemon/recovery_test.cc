@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,12 +47,50 @@ TEST(FindSegments, FindsWholeOnesAndPutsTheOthersAside) {
   write_file(dir.file("other"), "left alone");
   auto found = find_segments({dir.path()});
   ASSERT_THAT(found, IsOk());
-  ASSERT_EQ(found->size(), 1u);
-  EXPECT_EQ(found->at(0).path, good);
+  ASSERT_EQ(found->segments.size(), 1u);
+  EXPECT_EQ(found->segments.at(0).path, good);
   EXPECT_TRUE(std::filesystem::exists(cut + ".bad"));
   EXPECT_TRUE(std::filesystem::exists(dir.file("text.seg.bad")));
   EXPECT_FALSE(std::filesystem::exists(dir.file("half.seg.new")));
   EXPECT_TRUE(std::filesystem::exists(dir.file("other")));
+}
+
+// No more than so many descriptors from its construction to its end.
+class DescriptorLimit {
+ public:
+  explicit DescriptorLimit(rlim_t count) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit limit{count, before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  ~DescriptorLimit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST(FindSegments, WhatCannotBeOpenedNowIsLeftForTheNextLook) {
+  const test::TempDir dir;
+  make_segment(dir.path(), 7);
+  make_segment(dir.path(), 8);
+  // Room for the folder and one more: it is the one segment that is found.
+  const auto next = shm::open_file("/dev/null", O_RDONLY);
+  ASSERT_THAT(next, IsOk());
+  auto found = [&] {
+    const DescriptorLimit limit(static_cast<rlim_t>(next->get()) + 2);
+    return find_segments({dir.path()});
+  }();
+  ASSERT_THAT(found, IsOk());
+  ASSERT_EQ(found->segments.size(), 1u);
+  ASSERT_EQ(found->unread.size(), 1u);
+  const std::string uuid(shm::header_text(found->segments.at(0).header.uuid));
+  auto again = find_segments({dir.path()}, [&](const std::string& known) { return known == uuid; });
+  ASSERT_THAT(again, IsOk());
+  ASSERT_EQ(again->segments.size(), 1u);
+  EXPECT_EQ(shm::header_text(again->segments.at(0).header.uuid), *found->unread.begin());
+  EXPECT_TRUE(again->unread.empty());
 }
 
 TEST(FindSegments, NeedsTheFolder) {
@@ -82,7 +121,7 @@ TEST(FindSegments, OtherLayoutsAreNotTouched) {
     EXPECT_THAT(read_found(path), FailsWith(Code::kVersion, HasSubstr("this program reads")));
     auto found = find_segments({dir.path()});
     ASSERT_THAT(found, IsOk());
-    EXPECT_TRUE(found->empty());
+    EXPECT_TRUE(found->segments.empty());
     EXPECT_TRUE(std::filesystem::exists(path)) << "for a service that can read it";
   }
 }
@@ -118,7 +157,7 @@ TEST(StateOf, TakesEverythingFromTheHeader) {
   make_segment(dir.path(), 7);
   auto found = find_segments({dir.path()});
   ASSERT_THAT(found, IsOk());
-  const store::ProducerState state = state_of(found->at(0).header);
+  const store::ProducerState state = state_of(found->segments.at(0).header);
   EXPECT_EQ(state.producer, 7u);
   EXPECT_EQ(state.rank, 3);
   EXPECT_EQ(state.attempt, 2);
@@ -126,7 +165,7 @@ TEST(StateOf, TakesEverythingFromTheHeader) {
   EXPECT_EQ(state.pid, 42);
   EXPECT_EQ(state.pid_start, 4242u);
   EXPECT_EQ(state.state, "running");
-  EXPECT_EQ(state.segment, shm::header_text(found->at(0).header.uuid));
+  EXPECT_EQ(state.segment, shm::header_text(found->segments.at(0).header.uuid));
 }
 
 TEST(RuntimeDirTest, OneServiceAtATime) {

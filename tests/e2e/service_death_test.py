@@ -5,8 +5,8 @@ import signal
 import time
 import unittest
 
-from sandbox import (RUN, Program, SandboxTest, freeze, helper, kill_and_wait, thaw, until,
-                     wait_for_death)
+from sandbox import (RUN, Program, SandboxTest, freeze, helper, kill_and_wait, limit_files, thaw,
+                     until, wait_for_death)
 from script import Script
 
 RANKS = 4
@@ -203,6 +203,36 @@ class ServiceDeathTest(SandboxTest):
         verified = self.sandbox.verify()["producers"][0]
         self.assertEqual((verified["attempted"], verified["missing"]), (attempts + 41, 0))
         self.assertEqual([row["a"] for row in self.sandbox.rows() if "a" in row][-2:], [40, 41])
+
+    def test_a_service_with_too_few_descriptors_ends_nobody(self) -> None:
+        """What it cannot open it does not call dead or damaged: a later one has it all."""
+        ranks = [self.sandbox.rank(i, burst=10, pause_ms=5) for i in range(8)]
+        for rank in ranks:
+            rank.expect("logging")
+        for count in (28, 31, 34, 37, 40):
+            # They stand still, or one of them would be the first to start a service.
+            for rank in ranks:
+                freeze(rank.pid)
+            kill_and_wait(self.sandbox.service())
+            self.sandbox.ringlog("service", "start", before_exec=limit_files(count), code=None)
+            target = self.sandbox.ledger.committed(7) + 50
+            for rank in ranks:
+                thaw(rank.pid)
+            until(lambda rows=target: self.sandbox.ledger.committed(7) > rows, "more rows")
+        self.assertEqual(list((self.sandbox.runtime / "segments").glob("*.bad")), [])
+        self.assertEqual(len(list((self.sandbox.runtime / "segments").glob("*.seg"))), 8)
+        for rank in ranks:
+            freeze(rank.pid)
+        kill_and_wait(self.sandbox.service())
+        self.sandbox.ringlog("service", "start")
+        for rank in ranks:
+            thaw(rank.pid)
+        self.sandbox.ledger.stop()
+        for rank in ranks:
+            report = rank.finish()
+            self.assertEqual((report["stored"], report["dropped"]), (report["attempted"], 0))
+        self.assertEqual({state[0] for state in self.sandbox.states().values()}, {"finished"})
+        self.assertTrue(self.sandbox.verify()["ok"])
 
     def test_any_program_starts_the_recovery(self) -> None:
         """A program that logs to another run wakes the service that recovers the first one."""
