@@ -102,7 +102,8 @@ void send(int fd, std::span<const kj::byte> bytes, int with_fd) {
 template <typename Look>
 bool receive(int fd, Look look) {
   pollfd poll{fd, POLLIN, 0};
-  constexpr int kSilenceMs = 30'000;
+  // Far above what a machine that fuzzes beside other work makes somebody wait.
+  constexpr int kSilenceMs = 300'000;
   require(::poll(&poll, 1, kSilenceMs) == 1, "the service answers or hangs up");
   try {
     capnp::StreamFdMessageReader reader(fd);
