@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/commands.h"
 #include "cli/format.h"
@@ -20,7 +23,8 @@ struct Totals {
   uint64_t dropped = 0;
   uint64_t missing = 0;
   uint64_t duplicated = 0;
-  bool is_ok() const { return missing == 0 && duplicated == 0; }
+  std::vector<std::string> poisoned;  // rings that are not read any more, a line each
+  bool is_ok() const { return missing == 0 && duplicated == 0 && poisoned.empty(); }
 };
 
 Totals total_of(const std::vector<LedgerEntry>& ledger) {
@@ -31,6 +35,9 @@ Totals total_of(const std::vector<LedgerEntry>& ledger) {
     totals.dropped += entry.dropped;
     totals.missing += entry.missing;
     totals.duplicated += entry.duplicated;
+    for (std::string& note : poison_notes(entry.process)) {
+      totals.poisoned.push_back(std::move(note));
+    }
   }
   return totals;
 }
@@ -56,7 +63,8 @@ Json document_of_ledger(const std::string& run_id, const std::vector<std::string
                          {"dropped", entry.dropped},
                          {"missing", entry.missing},
                          {"duplicated", entry.duplicated},
-                         {"state", entry.process.state}});
+                         {"state", entry.process.state},
+                         {"poisoned", poison_notes(entry.process)}});
   }
   return {{"run", run_id}, {"ok", is_ok}, {"producers", std::move(producers)}, {"damage", damage}};
 }
@@ -98,8 +106,11 @@ std::string verdict_of(const Totals& totals, bool is_ok, const Style& style) {
     return fmt::format("{}: {}, none missing, none double\n", paint(style, Ink::kGreen, "ok"),
                        counts);
   }
-  return fmt::format("{}: {}, {} missing, {} double\n", paint(style, Ink::kRed, "NOT OK"), counts,
-                     format_count(totals.missing), format_count(totals.duplicated));
+  std::string text =
+      fmt::format("{}: {}, {} missing, {} double\n", paint(style, Ink::kRed, "NOT OK"), counts,
+                  format_count(totals.missing), format_count(totals.duplicated));
+  for (const std::string& note : totals.poisoned) text += note + "; its later rows are lost\n";
+  return text;
 }
 
 }  // namespace

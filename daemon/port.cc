@@ -80,9 +80,12 @@ void refresh_state(Port& port) {
     // A producer that died is read whole.
     const uint64_t attempted_untrusted = words.attempted_rows.load(std::memory_order_acquire);
     const uint64_t dropped_untrusted = words.dropped_rows.load(std::memory_order_acquire);
-    const bool is_all_drained = port.readers[index].backlog() == 0;
-    const uint64_t attempted =
-        is_all_drained ? std::max(lane.next_seq, attempted_untrusted) : lane.next_seq;
+    // What stands in a poisoned ring will not be drained: it is lost, as far as it was counted.
+    const bool is_all_drained = port.readers[index].backlog() == 0 || !ring.poisoned.empty();
+    const bool is_possible = attempted_untrusted < store::kSeqEnd;
+    const uint64_t attempted = is_all_drained && is_possible
+                                   ? std::max(lane.next_seq, attempted_untrusted)
+                                   : lane.next_seq;
     const uint64_t lost = attempted > lane.stored ? attempted - lane.stored : 0;
     ring.next_seq = attempted;
     ring.drained_seq = lane.next_seq;

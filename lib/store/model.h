@@ -6,6 +6,7 @@
 
 #include <ringlog/result.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -172,6 +173,11 @@ struct ProducerState {
   int32_t world_size = 0;
   // Not stored.  It ended by being destroyed: what its process exits with counts more.
   bool is_end_implied = false;
+  // A ring of it is not read any more.
+  bool is_poisoned() const {
+    return std::any_of(rings.begin(), rings.end(),
+                       [](const RingState& ring) { return !ring.poisoned.empty(); });
+  }
   bool operator==(const ProducerState&) const = default;
 };
 

@@ -125,7 +125,8 @@ struct LedgerEntry {
   uint64_t dropped = 0;     // counted by the producer's full-ring policy
   uint64_t missing = 0;     // neither found nor counted
   uint64_t duplicated = 0;  // found more than once
-  bool ok() const { return missing == 0 && duplicated == 0; }
+  // Also every ring was read to its end: behind a place that was not, nobody knows what was lost.
+  bool ok() const { return missing == 0 && duplicated == 0 && !producer.is_poisoned(); }
 };
 
 // A record of the run that is not a row.

@@ -102,6 +102,7 @@ class ForeignBytesTest : public ServiceTest {
     std::string why;
     for (const store::LedgerEntry& entry : ledger("run")) {
       if (entry.producer.producer != producer) continue;
+      EXPECT_EQ(entry.producer.is_poisoned() && entry.ok(), false);
       for (const store::RingState& ring : entry.producer.rings) why += ring.poisoned;
     }
     return why;

@@ -120,6 +120,25 @@ TEST_F(IntakeTest, AViolationPoisonsItsRingOnly) {
   EXPECT_FALSE(intake_->is_pressed());
 }
 
+// What the process drops and counts from then on is known, and with it what stands in the ring.
+TEST_F(IntakeTest, RowsBehindAPoisonAreMissingAsFarAsTheyWereCounted) {
+  const auto process = join(0);
+  process->register_keys(0, 64, {"a"});
+  process->log(0, 64, {1});
+  process->write(0, make_row(99, process->ring(0).take_seq(), 1, 1, {1}));
+  turn_and_store();
+  process->log(0, 64, {2});
+  process->ring(0).take_seq();
+  process->ring(0).count_drop();
+  intake_->end(1, {.kernel = ExitInfo{0, 9}});
+  turn_and_store();
+  const store::RingState& ring = last_.producers.at(0).rings[0];
+  EXPECT_EQ(ring.next_seq, 4u);
+  EXPECT_EQ(ring.stored, 1u);
+  EXPECT_EQ(ring.dropped, 1u);
+  EXPECT_EQ(ring.missing, 2u);
+}
+
 TEST_F(IntakeTest, ImpossiblePositionsPoisonTheRing) {
   const auto process = join(0);
   process->segment().ring_producer(2).tail.store(uint64_t{1} << 40);

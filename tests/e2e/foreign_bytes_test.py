@@ -36,14 +36,20 @@ class ForeignBytesTest(SandboxTest):
         checks = self.sandbox.json("doctor", RUN, code=1)["checks"]
         return "\n".join(c["found"] for c in checks if c["check"] == "rings")
 
-    def finish(self, good: Program) -> None:
-        """Rank 0 has lost nothing, whatever became of rank 1."""
+    def finish(self, good: Program, code: int | None = 1) -> None:
+        """Rank 0 has lost nothing, whatever became of rank 1; `verify` ends with this code."""
         self.bad.kill()
         self.sandbox.ledger.stop()
         report = good.finish()
         self.assertEqual((report["ok"], report["dropped"], good.stderr), (True, 0, ""))
-        first = next(p for p in self.sandbox.verify(code=None)["producers"] if p["rank"] == 0)
-        self.assertEqual((first["missing"], first["duplicated"]), (0, 0))
+        verified = self.sandbox.verify(code=code)
+        first = next(p for p in verified["producers"] if p["rank"] == 0)
+        self.assertEqual((first["missing"], first["duplicated"], first["poisoned"]), (0, 0, []))
+        if code == 1:
+            second = next(p for p in verified["producers"] if p["rank"] == 1)
+            self.assertIn("is not read any more", second["poisoned"][0])
+            text = self.sandbox.ringlog("verify", RUN, code=1).stdout.decode()
+            self.assert_says(text, "NOT OK", second["poisoned"][0])
         self.assertEqual(first["stored"], self.sandbox.ledger.committed(0))
 
     def write(self, path: Path, at: int, data: bytes) -> None:
@@ -80,7 +86,7 @@ class ForeignBytesTest(SandboxTest):
         until(lambda: "left for a service" in self.sandbox.log_of_service(), "it is said")
         self.assert_says(self.sandbox.log_of_service(), path, f"layout {major + 1}.")
         self.assertTrue(path.exists())
-        self.finish(good)
+        self.finish(good, code=None)
 
     def doctor_or_nothing(self) -> str:
         """The doctor's words while nothing may be wrong yet."""
