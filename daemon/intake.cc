@@ -2,6 +2,7 @@
 
 #include "daemon/limits.h"
 #include "daemon/log.h"
+#include "daemon/recovery.h"
 #include "daemon/reply.h"
 #include "shm/failpoint.h"
 #include "shm/sigbus.h"
@@ -202,6 +203,7 @@ void Intake::poison(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t p
   store::RingState& state = port->state.rings[ring];
   state.position = position;
   state.poisoned = why.message;
+  port->is_poisoned = true;
   port->is_dirty = true;
   port->is_wake_stale = true;
   start_batch();
@@ -232,6 +234,8 @@ void Intake::take_requests(Port& port) {
 }
 
 void Intake::advance(const std::shared_ptr<Port>& port) {
+  // Each turn, because its threads may ask before they have seen the word that says so.
+  if (port->is_poisoned) fail_poisoned_requests(*port->segment, port->state.rings);
   if (!port->waiting.empty()) answer_waiting(port);
   if (!port->end || port->is_settled || !is_drained_to(*port, port->end_targets)) return;
   settle(port);

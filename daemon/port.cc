@@ -34,6 +34,7 @@ Port::Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
     stored_positions.push_back(known.position);
     targets.push_back(known.position);
   }
+  is_poisoned = state.is_poisoned();
   stored_rows = ledger_of(*this).stored;
   synced_rows.store(stored_rows, std::memory_order_relaxed);
 }

@@ -57,6 +57,7 @@ struct Port {
   std::vector<uint64_t> end_targets;  // by ring
   bool is_dirty = true;               // `state` differs from what was committed
   bool is_wake_stale = true;          // a ring was read on since its producer was told when to wake
+  bool is_poisoned = false;           // a ring is not read any more
   bool is_settled = false;            // `state` is final, but for rows that still come
   bool is_settle_told = false;
   std::optional<std::vector<uint64_t>> retire_targets;  // set: let go once stored up to here

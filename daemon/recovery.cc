@@ -136,8 +136,12 @@ store::ProducerState state_of(const shm::SegmentHeader& header) {
   return state;
 }
 
-void fail_consumed_requests(const shm::ServiceSegment& segment,
-                            const std::vector<store::RingState>& rings) {
+namespace {
+
+// Fails the requests of which `is_lost` says so, given their ring and the position behind them.
+template <typename IsLost>
+void fail_requests(const shm::ServiceSegment& segment, const std::vector<store::RingState>& rings,
+                   IsLost is_lost) {
   for (shm::Slot& slot : segment.slots()) {
     // ORDER slot: a request is there before its position is.
     const uint32_t word = slot.word.load(std::memory_order_acquire);
@@ -148,8 +152,24 @@ void fail_consumed_requests(const shm::ServiceSegment& segment,
     if (position == shm::kNotCommitted) continue;
     const uint32_t ring_untrusted = slot.ring;
     if (ring_untrusted >= rings.size()) continue;
-    if (position <= rings[ring_untrusted].position) shm::fail_slot(slot, word);
+    if (is_lost(rings[ring_untrusted], position)) shm::fail_slot(slot, word);
   }
+}
+
+}  // namespace
+
+void fail_consumed_requests(const shm::ServiceSegment& segment,
+                            const std::vector<store::RingState>& rings) {
+  fail_requests(segment, rings, [](const store::RingState& ring, uint64_t position) {
+    return position <= ring.position;
+  });
+}
+
+void fail_poisoned_requests(const shm::ServiceSegment& segment,
+                            const std::vector<store::RingState>& rings) {
+  fail_requests(segment, rings, [](const store::RingState& ring, uint64_t position) {
+    return !ring.poisoned.empty() && position > ring.position;
+  });
 }
 
 }  // namespace ringlog::service

@@ -54,4 +54,9 @@ store::ProducerState state_of(const shm::SegmentHeader& header);
 void fail_consumed_requests(const shm::ServiceSegment& segment,
                             const std::vector<store::RingState>& rings);
 
+// Fails the requests behind the positions at which rings were given up: nobody will ever read them.
+// Also those whose record is still being written.
+void fail_poisoned_requests(const shm::ServiceSegment& segment,
+                            const std::vector<store::RingState>& rings);
+
 }  // namespace ringlog::service

@@ -8,8 +8,20 @@
 
 namespace ringlog::client {
 
-MailboxReply::MailboxReply(std::shared_ptr<Session> session, shm::Mailbox::Claim claim)
-    : session_(std::move(session)), claim_(claim) {}
+bool is_ring_poisoned(const Session& session, uint32_t ring) {
+  return (session.service_words().poisoned_rings.load(std::memory_order_relaxed) >> ring & 1) != 0;
+}
+
+Error poisoned_ring_error() {
+  return {
+      Code::kCorrupt,
+      "the ring of this thread is not read any more because what stood in it was damaged; later "
+      "rows are dropped"};
+}
+
+MailboxReply::MailboxReply(std::shared_ptr<Session> session, shm::Mailbox::Claim claim,
+                           uint32_t ring)
+    : session_(std::move(session)), claim_(claim), ring_(ring) {}
 
 MailboxReply::~MailboxReply() { session_->mailbox().cancel(claim_); }
 
@@ -32,6 +44,10 @@ Result<std::string> MailboxReply::wait(std::chrono::nanoseconds timeout,
   const int64_t start = shm::monotonic_ns();
   auto reply =
       session_->mailbox().wait(claim_, timeout, [&] { return look_around(start, on_progress); });
+  // The slot that was failed was read with acquire after the service had set the bit.
+  if (!reply && reply.error().code == Code::kServiceGone && is_ring_poisoned(*session_, ring_)) {
+    return poisoned_ring_error();
+  }
   if (!reply) return reply.take_error();
   if (!reply->is_large) return std::move(reply->bytes);
   const std::chrono::nanoseconds left =

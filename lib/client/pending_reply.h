@@ -9,15 +9,20 @@
 #include <ringlog/handle.h>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 
 namespace ringlog::client {
 
+// True when the service does not read this ring any more, because it broke its rules.
+bool is_ring_poisoned(const Session& session, uint32_t ring);
+Error poisoned_ring_error();  // kCorrupt
+
 class MailboxReply final : public detail::PendingReply {
  public:
-  MailboxReply(std::shared_ptr<Session> session, shm::Mailbox::Claim claim);
+  MailboxReply(std::shared_ptr<Session> session, shm::Mailbox::Claim claim, uint32_t ring);
   ~MailboxReply() override;
 
   Result<std::string> wait(std::chrono::nanoseconds timeout,
@@ -28,6 +33,7 @@ class MailboxReply final : public detail::PendingReply {
 
   std::shared_ptr<Session> session_;
   const shm::Mailbox::Claim claim_;
+  const uint32_t ring_;  // where the request stands
 };
 
 }  // namespace ringlog::client

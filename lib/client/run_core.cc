@@ -282,7 +282,9 @@ FinishReport RunCore::collect_report(Session& session, int64_t deadline_ns) {
     } else {
       why = pending.take_error();
     }
-    if (why.code == Code::kTimeout || shm::monotonic_ns() >= deadline_ns) break;
+    // kCorrupt: nobody reads the ring any more, so there is nobody to ask.
+    if (why.code == Code::kTimeout || why.code == Code::kCorrupt) break;
+    if (shm::monotonic_ns() >= deadline_ns) break;
     // The service died under the request: see that there is one again, then ask it.
     do {
       session.check_service();

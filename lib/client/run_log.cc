@@ -116,6 +116,10 @@ void RunCore::note_step(uint64_t step) noexcept {
 std::byte* RunCore::make_room(ThreadRing& ring, uint32_t bytes) noexcept {
   Session* const open = client::session_of(ring);
   if (open == nullptr) return nullptr;
+  if (client::is_ring_poisoned(*open, ring.index)) {
+    ring.is_stalled = true;
+    return nullptr;
+  }
   if (ring.is_stalled) {
     std::byte* const at = ring.writer.try_reserve(bytes);
     ring.is_stalled = at == nullptr;
@@ -138,7 +142,11 @@ void RunCore::put_row(ThreadRing& ring, const RowTemplate& shape, uint64_t step,
   // Also after a row of another time: what the program says of a row need not be now.
   if (now_ms >= ring.next_check_ms || now_ms < ring.next_check_ms - kCheckEveryMs) {
     ring.next_check_ms = now_ms + kCheckEveryMs;
-    if (Session* const open = client::session_of(ring)) look_at_service(*open);
+    if (Session* const open = client::session_of(ring)) {
+      look_at_service(*open);
+      // From here on rows are counted as dropped, which the service can tell from missing ones.
+      if (client::is_ring_poisoned(*open, ring.index)) ring.is_stalled = true;
+    }
   }
 }
 
@@ -154,7 +162,9 @@ void RunCore::put_row_when_full(ThreadRing& ring, const RowTemplate& shape, uint
     record::write_row(at, shape, seq, step, time_ns, bits);
     return ring.writer.commit(shape.bytes);
   }
-  if (spec_.settings.full_ring != FullRing::kCoalesce) return ring.writer.count_drop();
+  const Session* const open = client::session_of(ring);
+  const bool is_lost = open == nullptr || client::is_ring_poisoned(*open, ring.index);
+  if (is_lost || spec_.settings.full_ring != FullRing::kCoalesce) return ring.writer.count_drop();
   try {
     ring.pending.keep(ring.writer, shape, seq, step, time_ns, bits);
   } catch (const std::exception&) {
@@ -174,6 +184,8 @@ std::chrono::nanoseconds RunCore::record_wait_until(int64_t deadline_ns) const {
 void RunCore::settle_pending(Session& session, ThreadRing& ring,
                              std::chrono::nanoseconds timeout) noexcept {
   if (ring.pending.is_empty()) return;
+  // They count as dropped, and stay so.
+  if (client::is_ring_poisoned(session, ring.index)) return ring.pending.drop();
   const int64_t deadline = shm::monotonic_ns() + timeout.count();
   while (!ring.pending.write(ring.writer) && shm::monotonic_ns() < deadline) {
     session.reserve_or_wait(ring, shm::kRecordSizeMax,
@@ -370,6 +382,10 @@ bool RunCore::write_for_row(ThreadRing& ring, const record::Words& words, uint8_
 
 bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Words& words,
                            uint8_t flags, uint64_t seq, std::chrono::nanoseconds timeout) {
+  if (client::is_ring_poisoned(session, ring.index)) {
+    refuse(client::poisoned_ring_error());
+    return false;
+  }
   if (shm::record_bytes(words.size() * 8) > shm::kRecordSizeMax) {
     const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(timeout);
     // Handing bytes over takes the service a moment even when nothing is full.
@@ -399,12 +415,13 @@ Result<std::unique_ptr<PendingReply>> RunCore::write_request(std::shared_ptr<Ses
                                                              ThreadRing& ring,
                                                              record::RequestSpec request,
                                                              std::chrono::nanoseconds timeout) {
+  if (client::is_ring_poisoned(*session, ring.index)) return client::poisoned_ring_error();
   auto claim = session->mailbox().claim();
   if (!claim) return claim.take_error();
   // Gives the slot back on every way out that is not the end.
   std::unique_ptr<PendingReply> pending;
   try {
-    pending = std::make_unique<client::MailboxReply>(session, *claim);
+    pending = std::make_unique<client::MailboxReply>(session, *claim, ring.index);
   } catch (const std::exception&) {
     session->mailbox().cancel(*claim);
     throw;

@@ -105,8 +105,10 @@ struct ServiceWords {
   std::atomic<uint64_t> stored_rows;     // of this process, counted from 0
   std::atomic<uint64_t> synced_rows;
   std::atomic<uint64_t> sent_rows;
-  std::atomic<uint32_t> poisoned_rings;  // bit per ring that is no longer read
-  std::atomic<uint32_t> network_state;   // 0 unknown, 1 good, 2 retrying, 3 refused
+  // Bit per ring that is no longer read.  Set before requests behind that place fail, so whoever
+  // sees one of them failed sees the bit.
+  std::atomic<uint32_t> poisoned_rings;
+  std::atomic<uint32_t> network_state;  // 0 unknown, 1 good, 2 retrying, 3 refused
   // Since layout 1.2; zeros before.  A step counts from 1 here, 0: nothing was asked for.
   std::atomic<uint64_t> stop_step;        // ORDER agree: all ranks stop at this step
   std::atomic<uint64_t> checkpoint_step;  // ORDER agree: all ranks save themselves at this step

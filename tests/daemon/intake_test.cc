@@ -120,6 +120,27 @@ TEST_F(IntakeTest, AViolationPoisonsItsRingOnly) {
   EXPECT_FALSE(intake_->is_pressed());
 }
 
+TEST_F(IntakeTest, RequestsBehindAPoisonFailAndOthersAreAnswered) {
+  const auto process = join(0);
+  turn_and_store();
+  const auto before = process->ask(0, record::RequestKind::kRunInfo);
+  process->write(0, make_row(99, 0, 1, 1, {1}));
+  const auto behind = process->ask(0, record::RequestKind::kFlush);
+  const auto elsewhere = process->ask(1, record::RequestKind::kFlush);
+  turn_and_store();
+  turn_and_store();
+  EXPECT_EQ(process->state_of(before), shm::SlotState::kDone);
+  EXPECT_EQ(process->state_of(behind), shm::SlotState::kFailed);
+  EXPECT_EQ(process->state_of(elsewhere), shm::SlotState::kDone);
+  const auto later = process->ask(0, record::RequestKind::kFinish);
+  turn();
+  EXPECT_EQ(process->state_of(later), shm::SlotState::kFailed);
+  auto next = next_service(state_of(0), {1, {{"a", store::ColumnType::kFloat64}}});
+  const auto after_a_restart = process->ask(0, record::RequestKind::kFlush);
+  next->turn(scratch_);
+  EXPECT_EQ(process->state_of(after_a_restart), shm::SlotState::kFailed);
+}
+
 // What the process drops and counts from then on is known, and with it what stands in the ring.
 TEST_F(IntakeTest, RowsBehindAPoisonAreMissingAsFarAsTheyWereCounted) {
   const auto process = join(0);

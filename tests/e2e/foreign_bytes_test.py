@@ -2,15 +2,19 @@
 
 import os
 import struct
+import time
 import unittest
 from pathlib import Path
 
-from sandbox import RUN, Program, SandboxTest, freeze, kill_and_wait, until
+from sandbox import RUN, SLOWDOWN, Program, SandboxTest, freeze, kill_and_wait, until
+from script import Script
 
 PAGE = 4096
 PID_AT = 64  # of SegmentHeader; lib/shm/layout.h
 MAJOR_AT = 8
 TAILS_AT = 4 * PAGE
+# What a request and an end may take that nobody answers: less than any of their timeouts.
+MARGIN_S = 3 * SLOWDOWN
 
 
 class ForeignBytesTest(SandboxTest):
@@ -65,6 +69,26 @@ class ForeignBytesTest(SandboxTest):
         until(lambda: "impossible tail" in self.doctor_or_nothing(), "the ring is given up")
         self.assert_says(self.doctor(), "rank 1", "ring 0", str(1 << 40))
         self.finish(good)
+
+    def test_nobody_waits_behind_a_poisoned_ring(self) -> None:
+        """Requests fail at once and say why; rows count as dropped; `verify` is not ok."""
+        script = Script(self.sandbox)
+        script.do("log a=i:1")
+        script.do("flush", "1 1")
+        path = next((self.sandbox.runtime / "segments").glob("*.seg"))
+        self.write(path, TAILS_AT, struct.pack("<Q", 1 << 40))
+        until(lambda: "impossible tail" in self.doctor_or_nothing(), "the ring is given up")
+        begin = time.monotonic()
+        self.assert_says(script.ask("flush"), "error", "not read any more")
+        script.do("log t=s:text")
+        script.do("finish 0", None)
+        self.assertLess(time.monotonic() - begin, MARGIN_S)
+        self.assert_says(script.program.stderr, "not read any more")
+        script.program.finish()
+        until(lambda: self.sandbox.states()[0][0] != "running", "the end")
+        rank = self.sandbox.verify(code=1)["producers"][0]
+        self.assertEqual([rank[k] for k in ("attempted", "stored", "dropped", "missing")],
+                         [2, 1, 1, 0])
 
     def test_doctor_tells_of_a_file_that_was_cut(self) -> None:
         """All of its rings are given up; the service goes on."""
