@@ -178,8 +178,12 @@ Handler::Handler(std::vector<store::KeySet> stored, FetchBlob fetch_blob)
 Status Handler::handle(Lane& lane, const shm::RecordView& record, ProducerNotes& notes,
                        Batch& batch) {
   if (record.header.kind >= shm::kKindRowFirst) return handle_row(lane, record, notes, batch);
+  const uint64_t seq_before = lane.next_seq;
   if (Status s = take_seq(lane, record.header); !s) return s;
-  return handle_record(lane, record, notes, batch);
+  Status handled = handle_record(lane, record, notes, batch);
+  // It comes again.
+  if (!handled && handled.error().code == Code::kIo) lane.next_seq = seq_before;
+  return handled;
 }
 
 // `seq` counts the rows attempted before the record; a row then counts itself.  A gap is rows that
@@ -263,7 +267,8 @@ Status Handler::handle_record(Lane& lane, const shm::RecordView& record, Produce
     handled = dispatch(lane, record, message.root<schema::Record>(), notes, batch);
   });
   if (!parsed) return std::move(parsed.take_error()).in("a record");
-  if (!handled && handled.error().code != Code::kCorrupt) ++lane.refused;
+  const Code code = handled ? Code::kOk : handled.error().code;
+  if (!handled && code != Code::kCorrupt && code != Code::kIo) ++lane.refused;
   return handled;
 }
 
@@ -357,7 +362,11 @@ Status Handler::expand_blob(Lane& lane, const shm::RecordView& record, schema::B
                             ProducerNotes& notes, Batch& batch) {
   const store::BlobId id{lane.producer, blob.getId()};
   auto bytes = fetch_blob_(id);
-  if (!bytes) return Error{Code::kIo, "a large record: " + bytes.error().message};
+  if (!bytes) {
+    // What is not there or damaged will not come; what cannot be read now will.
+    const bool is_lost = bytes.error().code != Code::kIo;
+    return Error{is_lost ? Code::kNotFound : Code::kIo, "a large record: " + bytes.error().message};
+  }
   batch.commit.consumed_blobs.push_back(id);
   if (bytes->size() != blob.getSize()) {
     return Error{Code::kInvalidArgument, "a large record of another size than announced"};

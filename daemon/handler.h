@@ -69,8 +69,10 @@ class Handler {
 
   // Handles the next record of a lane.
   //   kCorrupt             the ring breaks its own rules; it must not be read on
-  //   kInvalidArgument, kTooLarge, kNotFound, kIo
+  //   kInvalidArgument, kTooLarge, kNotFound
   //                        this record cannot be kept; the lane goes on behind it
+  //   kIo                  its bytes cannot be read from the store now: nothing was changed, and it
+  //                        is to be handled again later
   Status handle(Lane& lane, const shm::RecordView& record, ProducerNotes& notes, Batch& batch);
 
   // Registers a kind of a ring again, after a restart.  kCorrupt: no such key set.

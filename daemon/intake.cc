@@ -182,6 +182,14 @@ bool Intake::handle_views(const std::shared_ptr<Port>& port, uint32_t ring, uint
       return false;
     }
     const Status handled = handler_.handle(port->lanes[ring], view, port->notes, *batch_);
+    if (!handled && handled.error().code == Code::kIo) {
+      if (!std::exchange(was_retry_logged_, true)) {
+        log().error("run {}: producer {} ring {} waits, later ones silently: {}", info_.run_id,
+                    port->producer, ring, handled.error().message);
+      }
+      port->readers[ring].rewind(good);
+      return false;
+    }
     if (!handled && handled.error().code == Code::kCorrupt) {
       poison(port, ring, good, handled.error());
       return false;

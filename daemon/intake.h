@@ -151,6 +151,7 @@ class Intake {
   int64_t in_flight_since_ms_ = 0;  // when that batch was begun
   uint64_t confirmed_ = 0;          // serial of the last stored batch
   bool was_refusal_logged_ = false;
+  bool was_retry_logged_ = false;
   double peak_ = 0;
   uint64_t wake_part_ = 0;             // what the rings were last told; 0: nothing yet
   uint64_t broken_seen_ = UINT64_MAX;  // shm::broken_pages() at the last look at all segments

@@ -185,10 +185,29 @@ TEST_F(HandlerTest, ALargeRecordIsWhatItStandsFor) {
 
 TEST_F(HandlerTest, ALargeRecordWithoutItsBytesIsRefusedAndTheRingGoesOn) {
   EXPECT_THAT(give(make_record(record::encode_blob(7, 800, 1), 0, shm::kFlagRow | shm::kFlagBlob)),
-              FailsWith(Code::kIo));
+              FailsWith(Code::kNotFound));
   EXPECT_EQ(lane_.refused, 1u);
   EXPECT_EQ(lane_.next_seq, 1u) << "the row is missing, and that is counted";
   EXPECT_THAT(give(free_row(1, {{"a", 1}})), IsOk());
+}
+
+TEST_F(HandlerTest, ALargeRecordThatCannotBeReadNowComesAgain) {
+  bool is_readable = false;
+  const auto row = record::encode_free_row(4, 5, std::array{Item{"t", Value("text")}});
+  Handler handler({}, [&](store::BlobId) -> Result<std::string> {
+    if (!is_readable) return Error{Code::kIo, "the disk does not answer"};
+    return std::string(reinterpret_cast<const char*>(row.data()), row.size() * 8);
+  });
+  const OwnedRecord record =
+      make_record(record::encode_blob(7, row.size() * 8, 1), 0, shm::kFlagRow | shm::kFlagBlob);
+  const auto handle = [&] { return handler.handle(lane_, record.view(), notes_, batch_); };
+  EXPECT_THAT(handle(), FailsWith(Code::kIo));
+  EXPECT_EQ(lane_.refused, 0u);
+  EXPECT_EQ(lane_.next_seq, 0u);
+  EXPECT_TRUE(batch_.commit.empty());
+  is_readable = true;
+  EXPECT_THAT(handle(), IsOk());
+  EXPECT_EQ(lane_.stored, 1u);
 }
 
 TEST_F(HandlerTest, DroppedRowsLeaveAGap) {
