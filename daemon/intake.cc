@@ -324,6 +324,7 @@ void Intake::seal(Batch& batch) {
     board_.update(port->state, clock_.realtime_ns());
     batch.commit.producers.push_back(port->state);
     batch.progress.push_back(progress_of(port));
+    if (batch.progress.back().is_last) batch.commit.gone.push_back(port->producer);
   }
   batch.commit.meta = board_.take_changed_meta();
   if (live_.is_on()) summarise(batch.commit);

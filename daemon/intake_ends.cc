@@ -47,6 +47,7 @@ void Intake::end_without_segment(store::ProducerState state, const EndFacts& fac
   board_.update(state, state.ended_ns);
   start_batch();
   batch_->commit.ended.push_back(state.producer);
+  batch_->commit.gone.push_back(state.producer);
   batch_->commit.producers.push_back(std::move(state));
   batch_->is_urgent = true;
   batch_->is_synced = true;

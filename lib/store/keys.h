@@ -80,9 +80,15 @@ inline std::string key_set(uint32_t id) {
   return key;
 }
 
-inline std::string blob(BlobId id) {
+// Of all blobs of a producer.
+inline std::string blobs(uint32_t producer) {
   std::string key{tag::kBlob};
-  append_be(key, id.producer);
+  append_be(key, producer);
+  return key;
+}
+
+inline std::string blob(BlobId id) {
+  std::string key = blobs(id.producer);
   append_be(key, id.id);
   return key;
 }

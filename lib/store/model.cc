@@ -68,7 +68,7 @@ size_t KeySet::number_count() const {
 
 bool Commit::empty() const {
   return key_sets.empty() && blocks.empty() && records.empty() && stats.empty() &&
-         producers.empty() && !meta && consumed_blobs.empty() && ended.empty();
+         producers.empty() && !meta && consumed_blobs.empty() && ended.empty() && gone.empty();
 }
 
 std::string to_bytes(const KeySet& value) {

@@ -215,6 +215,7 @@ struct Commit {
   std::optional<RunMeta> meta{};           // when it changed
   std::vector<BlobId> consumed_blobs{};    // their records are among `records` or `blocks`
   std::vector<uint32_t> ended{};           // producers that write no more: their chunks are closed
+  std::vector<uint32_t> gone{};  // of which nothing comes any more: their blobs are deleted
 
   bool empty() const;
 };

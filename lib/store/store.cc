@@ -40,6 +40,7 @@ std::string fingerprint(const Commit& commit) {
   append_be(print, uint64_t{commit.stats.size()});
   append_be(print, uint64_t{commit.producers.size()});
   append_be(print, uint64_t{commit.ended.size()});
+  append_be(print, uint64_t{commit.gone.size()});
   return print;
 }
 
@@ -58,6 +59,7 @@ struct Store::Impl {
   Status fill(const Commit& commit, leveldb::WriteBatch& batch);
   Status fill_rows(const Commit& commit);
   Status fill_state(const Commit& commit, leveldb::WriteBatch& batch);
+  Status drop_blobs(uint32_t producer, leveldb::WriteBatch& batch);
   Status write_batch(leveldb::WriteBatch& batch, bool sync);
   Status write_again(const Commit& commit, bool sync);
   void succeeded();
@@ -180,6 +182,16 @@ Status Store::Impl::fill_rows(const Commit& commit) {
   return writer.close_excess();
 }
 
+// A producer that was killed between handing a blob over and committing its reference leaves it.
+Status Store::Impl::drop_blobs(uint32_t producer, leveldb::WriteBatch& batch) {
+  const std::shared_lock lock(db_mutex);
+  if (db == nullptr) return Error{Code::kIo, where() + ": is closed after an error"};
+  return scan_prefix(*db, key::blobs(producer), [&](std::string_view key, std::string_view) {
+    batch.Delete(leveldb::Slice(key.data(), key.size()));
+    return Result<bool>(true);
+  });
+}
+
 Status Store::Impl::fill_state(const Commit& commit, leveldb::WriteBatch& batch) {
   for (const RecordEntry& entry : commit.records) {
     refused = entry.producer;
@@ -193,6 +205,9 @@ Status Store::Impl::fill_state(const Commit& commit, leveldb::WriteBatch& batch)
   }
   for (const KeySet& keys : commit.key_sets) batch.Put(key::key_set(keys.id), to_bytes(keys));
   for (const BlobId& blob : commit.consumed_blobs) batch.Delete(key::blob(blob));
+  for (const uint32_t producer : commit.gone) {
+    if (Status dropped = drop_blobs(producer, batch); !dropped) return dropped;
+  }
   for (const ProducerState& producer : commit.producers) {
     batch.Put(key::producer(producer.producer), to_bytes(producer));
   }

@@ -251,6 +251,7 @@ TEST_F(IntakeTest, FinishSettlesAndTheSegmentStaysForOneMoreQuestion) {
   EXPECT_EQ(process->state_of(first), shm::SlotState::kDone);
   EXPECT_EQ(settled_, std::vector<uint32_t>{1});
   EXPECT_TRUE(retired_.empty());
+  EXPECT_TRUE(last_.gone.empty()) << "a thread may still commit what it has handed over";
   EXPECT_EQ(last_.producers.at(0).state, "finished");
   EXPECT_EQ(last_.ended, std::vector<uint32_t>{1});
   EXPECT_EQ(board_.meta().state, "finished");
@@ -277,6 +278,7 @@ TEST_F(IntakeTest, ADeadProducerIsDrainedToItsTailsThenSettled) {
   turn_and_store();
   EXPECT_EQ(settled_, std::vector<uint32_t>{1});
   EXPECT_EQ(retired_, std::vector<uint32_t>{1});
+  EXPECT_EQ(last_.gone, std::vector<uint32_t>{1}) << "large records that it never referred to";
   const store::ProducerState& state = last_.producers.at(0);
   EXPECT_EQ(state.state, "crashed");
   EXPECT_EQ(state.signal, 9);

@@ -235,6 +235,16 @@ TEST(Store, KeepsBlobsUntilACommitConsumesThem) {
   commit.consumed_blobs.push_back({1, 5});
   ASSERT_THAT(store->write(commit, false), IsOk());
   EXPECT_THAT(store->get_blob({1, 5}), FailsWith(Code::kNotFound));
+  // What a producer left that was killed before it committed the reference.
+  ASSERT_THAT(store->put_blob({1, 8}, bytes), IsOk());
+  ASSERT_THAT(store->put_blob({1, UINT64_MAX}, bytes), IsOk());
+  ASSERT_THAT(store->put_blob({2, 8}, bytes), IsOk());
+  Commit end;
+  end.gone = {1};
+  ASSERT_THAT(store->write(end, false), IsOk());
+  EXPECT_THAT(store->get_blob({1, 8}), FailsWith(Code::kNotFound));
+  EXPECT_THAT(store->get_blob({1, UINT64_MAX}), FailsWith(Code::kNotFound));
+  EXPECT_EQ(*store->get_blob({2, 8}), bytes);
   EXPECT_THAT(store->put_blob({1, 6}, std::string(kValueBytesMax + 1, 'x')),
               FailsWith(Code::kTooLarge));
 }
