@@ -9,7 +9,8 @@ void write_notice(NoticeWords& words, std::string_view text) {
   size_t size = std::min(text.size(), words.text.size() * 8);
   while (size < text.size() && size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80)
     --size;
-  const uint32_t serial = words.serial.load(std::memory_order_relaxed);
+  // Odd: a service was killed in the middle of one.  This one takes its place, under its serial.
+  const uint32_t serial = words.serial.load(std::memory_order_relaxed) & ~1U;
   words.serial.store(serial + 1, std::memory_order_relaxed);
   // ORDER notice: whoever sees a word of the new text sees the odd serial.
   std::atomic_thread_fence(std::memory_order_release);
