@@ -93,6 +93,10 @@ Status LivePageWriter::publish(std::string_view text, int64_t time_ns) {
   page_->times_ns[serial & 1].store(time_ns, std::memory_order_relaxed);
   // ORDER live: publishes the text, its size and its time.
   page_->serial.store(serial, std::memory_order_release);
+  // ORDER live: what the next call writes over, the text before this one with its size and time,
+  // comes after this serial for everybody.  A reader that met any of it sees, behind its acquire
+  // fence, that its own serial is no more the newest.
+  std::atomic_thread_fence(std::memory_order_release);
   return Done{};
 }
 
@@ -140,8 +144,8 @@ Result<LiveText> LivePageReader::read() const {
     out.time_ns = page.times_ns[serial & 1].load(std::memory_order_relaxed);
     const auto* text = reinterpret_cast<const char*>(bytes_ + text_offset(serial, capacity_));
     out.text.assign(text, std::min<uint64_t>(size, capacity_));
-    // ORDER live: the text was read before the serial is looked at again; the service overwrites it
-    // only after it has published the next one.
+    // ORDER live: size, time and text were read before the serial is looked at again; the service
+    // overwrites them only behind the release fence after it has published the next one.
     std::atomic_thread_fence(std::memory_order_acquire);
     if (page.serial.load(std::memory_order_relaxed) == serial) return out;
   }
