@@ -46,7 +46,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   RunCore(const RunCore&) = delete;
   RunCore& operator=(const RunCore&) = delete;
 
-  // The hot path and its slow sides: run_log.cc.
+  // The hot path and its slow sides: run_log.cc; other records and requests: run_records.cc.
   void log_row(const RowCore& row, uint64_t step, std::span<const double> cells) noexcept;
   void log_items(std::span<const Item> items, const LogOptions& options) noexcept;
   // Puts a record that is not a row into this thread's ring, whatever it takes within the setting's
