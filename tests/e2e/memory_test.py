@@ -67,7 +67,7 @@ class MemoryTest(SandboxTest):
             self.assertEqual((report["stored"], report["dropped"]), (report["attempted"], 0))
             attempted += report["attempted"]
         self.assertGreaterEqual(attempted, END_ROWS)
-        if SLOWDOWN == 1:  # a sanitizer has a shadow of everything, which grows with what was touched
+        if SLOWDOWN == 1:  # a sanitizer has a shadow, which grows with all that was touched
             self.assertLess(end - warm, GROWTH_MAX, f"{warm >> 20} MiB, then {end >> 20} MiB")
             self.assertLess(max(warm, end), limit("kRunMemoryMax"))
         # However many rows there are, the ledger of losses is read in bounded memory too.
