@@ -51,6 +51,10 @@ std::string plain(std::string text) {
 
 // A forked child attaches in the middle of somebody's work, so it waits less.
 constexpr milliseconds kChildAttachTimeout{2'000};
+// What it does not get it asks for again, after a pause that doubles up to this: its rows until
+// then are counted as dropped once it has a segment.
+constexpr milliseconds kChildRetryMin{1'000};
+constexpr milliseconds kChildRetryMax{60'000};
 
 }  // namespace
 
@@ -160,8 +164,9 @@ std::shared_ptr<Session> RunCore::session() const {
 std::shared_ptr<Session> RunCore::attach_child() {
   const std::lock_guard lock(mutex_);
   if (session_id() != 0) return session_;  // another thread was quicker
-  if (!is_child_) return nullptr;
-  is_child_ = false;
+  if (!is_child_ || shm::monotonic_coarse_ms() < next_attach_ms_) return nullptr;
+  attach_pause_ = std::clamp(attach_pause_ * 2, kChildRetryMin, kChildRetryMax);
+  next_attach_ms_ = shm::monotonic_coarse_ms() + attach_pause_.count();
   client::SessionSpec spec = spec_;
   spec.settings.run_id = id_;
   spec.settings.rank = rank_;
@@ -169,10 +174,14 @@ std::shared_ptr<Session> RunCore::attach_child() {
   spec.worker = 0;  // the service numbers the children of a rank
   auto session = Session::open(spec, kChildAttachTimeout);
   if (!session) {
+    // From now on, because the try itself may have taken as long as the pause.
+    next_attach_ms_ = shm::monotonic_coarse_ms() + attach_pause_.count();
     error_ = std::move(session.take_error()).in("attach a forked child");
-    say("logging is disabled in process " + std::to_string(::getpid()) + ": " + error_.message);
+    if (attach_pause_ > kChildRetryMin) return nullptr;  // it has been said
+    say("process " + std::to_string(::getpid()) + " cannot log yet: " + error_.message);
     return nullptr;
   }
+  is_child_ = false;
   RINGLOG_FAILPOINT("after_child_attach");
   adopt(std::move(*session));
   return session_;
@@ -468,6 +477,8 @@ void RunCore::after_fork(bool is_child) noexcept {
   if (session_) session_->unlock_after_fork(is_child);
   if (is_child && session_) {
     is_child_ = session_id() != 0;
+    next_attach_ms_ = 0;
+    attach_pause_ = milliseconds(0);
     spec_.parent_producer = session_->producer_id();
     // The segment is not mapped here; unmapping its addresses could hit somebody else's memory, so
     // the child keeps the parent's session for ever, untouched.

@@ -194,12 +194,14 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // begins with a new one.
   std::mutex finish_mutex_;
   mutable client::HeldMutex mutex_;
-  std::shared_ptr<client::Session> session_;  // guarded by mutex_
-  Error error_;                               // guarded by mutex_
-  bool is_child_ = false;                     // guarded: a fork that has not attached yet
-  client::ThreadRing* last_ring_ = nullptr;   // guarded; what a closed run asks through
-  bool is_finished_ = false;                  // guarded
-  FinishReport report_;                       // guarded; valid when is_finished_
+  std::shared_ptr<client::Session> session_;   // guarded by mutex_
+  Error error_;                                // guarded by mutex_
+  bool is_child_ = false;                      // guarded: a fork that has not attached yet
+  int64_t next_attach_ms_ = 0;                 // guarded: when it tries again; coarse clock
+  std::chrono::milliseconds attach_pause_{0};  // guarded: before that
+  client::ThreadRing* last_ring_ = nullptr;    // guarded; what a closed run asks through
+  bool is_finished_ = false;                   // guarded
+  FinishReport report_;                        // guarded; valid when is_finished_
   mutable std::atomic<bool> has_spoken_{false};
 };
 

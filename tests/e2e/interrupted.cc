@@ -127,6 +127,26 @@ void signal_first(Run& run) {
   std::printf("{\"signals\":%d}\n", g_signals.load());
 }
 
+// A child is forked while the service stands still, and logs on when it does not.
+void fork_beside_a_service_that_stands_still(Run& run) {
+  run.log({{"i", 0}});
+  tell("ready");
+  wait_for_test();
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    int rows = 0;
+    for (; rows < 10; ++rows) run.log({{"i", rows}});
+    expect(!run.ok(), "nobody answers the child");
+    tell("child");
+    wait_for_test();
+    while (!run.ok()) run.log({{"i", rows++}}), ::poll(nullptr, 0, 10);
+    run.log({{"i", rows++}});
+    std::printf("{\"rows\":%d}\n", rows);
+    std::exit(0);
+  }
+  wait_for_child(pid);
+}
+
 // Ten threads wait for room, some of them for the ring that they share, when the run is finished.
 void finish_while_they_wait(Run& run) {
   constexpr int kThreads = 10;
@@ -189,6 +209,7 @@ int main(int argc, char** argv) {
   if (name == "thread_locals") thread_locals(run);
   if (name == "signal_first") signal_first(run);
   if (name == "finish_while_they_wait") finish_while_they_wait(run);
+  if (name == "fork_in_silence") fork_beside_a_service_that_stands_still(run);
   if (name == "coalesce_and_too_large") coalesce_and_too_large(run);
   return 0;
 }

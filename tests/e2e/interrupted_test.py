@@ -41,6 +41,23 @@ class InterruptedTest(SandboxTest):
         program.finish()
         self.check_whole(1)
 
+    def test_a_fork_beside_a_service_that_stands_still(self) -> None:
+        """The child says so once, tries again, and counts what it could not log."""
+        program = self.start("fork_in_silence")
+        program.expect("ready")
+        service = self.sandbox.service()
+        freeze(service)
+        self.go_on(program)
+        program.expect("child")
+        thaw(service)
+        self.go_on(program)
+        report = program.finish()
+        self.check_whole(1 + report["rows"])
+        self.assertEqual(len(program.stderr.splitlines()), 1, program.stderr)
+        self.assert_says(program.stderr, "cannot log yet", "does not answer")
+        last = [row["i"] for row in self.sandbox.rows() if "_worker" in row]
+        self.assertEqual(last[-1], report["rows"] - 1)
+
     def test_a_fork_in_the_middle_of_an_alert(self) -> None:
         """Sixty children beside a thread that alerts; each alerts too and ends."""
         self.start("fork_in_alert").finish()
