@@ -31,9 +31,12 @@ std::chrono::nanoseconds RunCore::record_wait_until(int64_t deadline_ns) const {
 
 void RunCore::settle_pending(Session& session, ThreadRing& ring,
                              std::chrono::nanoseconds timeout) noexcept {
+  if (client::is_ring_poisoned(session, ring.index)) {
+    // What is kept counts as dropped, and stays so; of what stands in the ring only we know.
+    ring.writer.tell_attempts();
+    return ring.pending.drop();
+  }
   if (ring.pending.is_empty()) return;
-  // They count as dropped, and stay so.
-  if (client::is_ring_poisoned(session, ring.index)) return ring.pending.drop();
   const int64_t deadline = shm::monotonic_ns() + timeout.count();
   while (!ring.pending.write(ring.writer) && shm::monotonic_ns() < deadline) {
     session.reserve_or_wait(ring, shm::kRecordSizeMax,

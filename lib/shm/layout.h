@@ -144,7 +144,7 @@ static_assert(sizeof(RingConsumer) == kLineSize);
 struct alignas(kLineSize) RingProducer {
   std::atomic<uint64_t> tail;  // ORDER tail: bytes ever committed
   // On a line of their own: written only when the ring is full.
-  alignas(64) std::atomic<uint64_t> attempted_rows;  // when the last row was dropped
+  alignas(64) std::atomic<uint64_t> attempted_rows;  // when the last row was dropped, or at the end
   std::atomic<uint64_t> dropped_rows;                // ORDER drop
   std::atomic<uint64_t> blocked_ns;                  // time spent waiting for room
   std::atomic<uint32_t> waiting;                     // ORDER room: 1 while the producer sleeps

@@ -73,6 +73,11 @@ void RingWriter::count_drop() {
   producer_.attempted_rows.store(next_seq_, std::memory_order_release);
 }
 
+void RingWriter::tell_attempts() {
+  // ORDER drop: as in count_drop(), behind the drops that it implies.
+  producer_.attempted_rows.store(next_seq_, std::memory_order_release);
+}
+
 void RingWriter::take_back_drop() {
   // ORDER drop: after the release of the tail, so whoever sees the lower count sees the row.
   producer_.dropped_rows.store(producer_.dropped_rows.load(std::memory_order_relaxed) - 1,

@@ -75,6 +75,8 @@ class RingWriter {
 
   // Counts a row that was not written; the ledger reads both words.
   void count_drop();
+  // Says how many rows were attempted, of a ring whose records nobody reads any more.
+  void tell_attempts();
   // A row that was counted as dropped is in the ring after all; call after its commit(), so that a
   // kill in between leaves it counted twice, which the ledger can tell, and never uncounted.
   void take_back_drop();

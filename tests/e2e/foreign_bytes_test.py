@@ -90,6 +90,23 @@ class ForeignBytesTest(SandboxTest):
         self.assertEqual([rank[k] for k in ("attempted", "stored", "dropped", "missing")],
                          [2, 1, 1, 0])
 
+    def test_rows_that_stand_in_a_poisoned_ring_are_missing(self) -> None:
+        """Nobody reads them, and the process says at its end that there are some."""
+        script = Script(self.sandbox)
+        script.do("log a=i:1")
+        script.do("flush", "1 1")
+        path = next((self.sandbox.runtime / "segments").glob("*.seg"))
+        self.write(path, TAILS_AT, struct.pack("<Q", 1 << 40))
+        until(lambda: "impossible tail" in self.doctor_or_nothing(), "the ring is given up")
+        for _ in range(100):
+            script.tell("log a=i:2")
+        script.tell("finish 0")
+        script.program.finish()
+        until(lambda: self.sandbox.states()[0][0] != "running", "the end")
+        rank = self.sandbox.verify(code=1)["producers"][0]
+        self.assertEqual((rank["attempted"], rank["stored"]), (101, 1))
+        self.assertEqual(rank["dropped"] + rank["missing"], 100)
+
     def test_doctor_tells_of_a_file_that_was_cut(self) -> None:
         """All of its rings are given up; the service goes on."""
         good, path = self.start()
