@@ -1,5 +1,6 @@
 #include "client/process.h"
 
+#include "client/held_mutex.h"
 #include "client/in_process.h"
 #include "client/run_core.h"
 
@@ -15,7 +16,7 @@ namespace ringlog::client {
 namespace {
 
 struct Process {
-  std::mutex mutex;
+  HeldMutex mutex;
   std::vector<std::weak_ptr<detail::RunCore>> runs;               // guarded by mutex
   std::vector<std::shared_ptr<detail::RunCore>> locked_for_fork;  // between prepare and after
 };
@@ -73,12 +74,23 @@ void after_fork(bool is_child) {
 
 }  // namespace
 
+namespace {
+
+// The C library holds a lock of its own meanwhile, which a child forked by another thread would
+// inherit and wait for in exit(): no fork happens while this one is held.
+void call_at_exit(void (*handler)(int, void*)) {
+  const std::lock_guard lock(process().mutex);
+  ::on_exit(handler, nullptr);
+}
+
+}  // namespace
+
 void watch_process_events(const std::shared_ptr<detail::RunCore>& run) {
   static std::once_flag once;
   std::call_once(once, [] {
-    ::on_exit(on_exit_handler, nullptr);
     ::pthread_atfork(
         prepare_fork, [] { after_fork(false); }, [] { after_fork(true); });
+    call_at_exit(on_exit_handler);
   });
   Process& p = process();
   const std::lock_guard lock(p.mutex);
@@ -88,9 +100,9 @@ void watch_process_events(const std::shared_ptr<detail::RunCore>& run) {
 
 void watch_exit_with_service() {
   static std::once_flag once;
-  std::call_once(once, [] { ::on_exit(on_exit_with_service, nullptr); });
+  std::call_once(once, [] { call_at_exit(on_exit_with_service); });
 }
 
-void watch_exit_again() { ::on_exit(on_exit_handler, nullptr); }
+void watch_exit_again() { call_at_exit(on_exit_handler); }
 
 }  // namespace ringlog::client

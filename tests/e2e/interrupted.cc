@@ -4,6 +4,7 @@
 
 #include <ringlog/ringlog.h>
 
+#include <dlfcn.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/time.h>
@@ -19,6 +20,24 @@
 #include <vector>
 
 #include "options.h"
+
+// The C library's on_exit() takes a lock that children inherit.  Ours stays in it for a while when
+// a scenario asks for it.
+namespace {
+std::atomic<bool> g_is_exit_slow{false};
+std::atomic<bool> g_is_in_on_exit{false};
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) int on_exit(void (*handler)(int, void*),
+                                                              void* argument) noexcept {
+  using OnExit = int (*)(void (*)(int, void*), void*);
+  static const auto kReal = reinterpret_cast<OnExit>(::dlsym(RTLD_NEXT, "on_exit"));
+  g_is_in_on_exit = true;
+  if (g_is_exit_slow) ::poll(nullptr, 0, 200);
+  const int result = kReal(handler, argument);
+  g_is_in_on_exit = false;
+  return result;
+}
 
 namespace {
 
@@ -63,6 +82,17 @@ void fork_in_finish(Run& run) {
   wait_for_child(pid);
   tell("child");
   finisher.join();
+}
+
+// A child is forked while the first row of another thread registers an exit handler.
+void fork_in_on_exit(Run&) {
+  g_is_exit_slow = true;
+  std::thread other([] { ringlog::init({.run_id = "other"}).log({{"i", 0}}); });
+  while (!g_is_in_on_exit) std::this_thread::yield();
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(g_is_in_on_exit ? 1 : 0);
+  wait_for_child(pid);
+  other.join();
 }
 
 // Children are forked while another thread alerts, and alert themselves.
@@ -206,6 +236,7 @@ int main(int argc, char** argv) {
   expect(run.ok(), run.error().message);
   if (name == "fork_in_finish") fork_in_finish(run);
   if (name == "fork_in_alert") fork_in_alert(run);
+  if (name == "fork_in_on_exit") fork_in_on_exit(run);
   if (name == "thread_locals") thread_locals(run);
   if (name == "signal_first") signal_first(run);
   if (name == "finish_while_they_wait") finish_while_they_wait(run);

@@ -62,6 +62,10 @@ class InterruptedTest(SandboxTest):
         """Sixty children beside a thread that alerts; each alerts too and ends."""
         self.start("fork_in_alert").finish()
 
+    def test_a_fork_in_the_middle_of_an_exit_handlers_registration(self) -> None:
+        """It waits for the end of it: the child would inherit a lock of the C library."""
+        self.start("fork_in_on_exit").finish()
+
     def test_threads_whose_last_objects_log(self) -> None:
         """They give their ring back all the same: one thread after another uses the same one."""
         self.start("thread_locals").finish()

@@ -5,8 +5,8 @@ import signal
 import time
 import unittest
 
-from sandbox import (RUN, Program, SandboxTest, freeze, helper, kill_and_wait, limit_files, thaw,
-                     until, wait_for_death)
+from sandbox import (RUN, SLOWDOWN, Program, SandboxTest, freeze, helper, kill_and_wait,
+                     limit_files, thaw, until, wait_for_death)
 from script import Script
 
 RANKS = 4
@@ -204,6 +204,7 @@ class ServiceDeathTest(SandboxTest):
         self.assertEqual((verified["attempted"], verified["missing"]), (attempts + 41, 0))
         self.assertEqual([row["a"] for row in self.sandbox.rows() if "a" in row][-2:], [40, 41])
 
+    @unittest.skipIf(SLOWDOWN > 1, "the sanitizers need descriptors themselves")
     def test_a_service_with_too_few_descriptors_ends_nobody(self) -> None:
         """What it cannot open it does not call dead or damaged: a later one has it all."""
         ranks = [self.sandbox.rank(i, burst=10, pause_ms=5) for i in range(8)]
