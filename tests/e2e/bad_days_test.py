@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 
 from sandbox import (BUILD, NOBODY, RUN, SLOWDOWN, SandboxTest, become_nobody, freeze, helper,
-                     kill_and_wait, limit_files, needs_root, until)
+                     kill_and_wait, limit_files, needs_other_user, needs_root, until)
 
 ROWS = 500
 
@@ -53,7 +53,7 @@ class BadDaysTest(SandboxTest):
         self.assert_disabled(folder, "Read-only file system",
                              env={"RINGLOG_DIR": str(folder / "runs")})
 
-    @needs_root
+    @needs_other_user
     def test_root_without_permission(self) -> None:
         """Another user's folder: as that other user."""
         self.sandbox.scratch.chmod(0o755)

@@ -7,7 +7,8 @@ import socket
 import struct
 import unittest
 
-from sandbox import NOBODY, Program, SandboxTest, freeze, needs_root, thaw, until
+from sandbox import (NOBODY, Program, SandboxTest, freeze, needs_other_user, needs_root, thaw,
+                     until)
 
 VERSION = 1
 STATUS = 8  # union tag of ControlRequest.status
@@ -132,7 +133,7 @@ class BadPeersTest(SandboxTest):
         self.assertTrue(self.ask(self.connect(), status_request(VERSION)))
         self.assert_unharmed(rank)
 
-    @needs_root
+    @needs_other_user
     def test_another_users_client(self) -> None:
         """The folder was opened by mistake; the service looks who talks to it and refuses."""
         rank = self.start()

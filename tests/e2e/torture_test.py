@@ -20,6 +20,8 @@ ENDS = {"in_exit_word": "exit:3"}
 IN_CHILD = "after_child_attach"
 # Places that a process comes to once.
 ONCE = {"in_exit_word", IN_CHILD}
+# Among so many rows are two that are too large for a ring.
+BLOB_ROWS = 60_000
 # How often the service stands still while the rank logs.
 PAUSES = 3
 
@@ -54,20 +56,23 @@ class RankFailpointTest(SandboxTest):
             self.sandbox.rank(0, env=environment | armed, burst=500, pause_ms=2,
                               end=ENDS.get(failpoint, "finish:0"), **options),
             self.sandbox.rank(1, env=environment, rows=500, threads=threads, **options)]
-        self.fill_rings(a_round.ranks[0])
+        self.fill_rings(a_round.ranks[0], BLOB_ROWS if "blob" in failpoint else 0)
         a_round.settle()
         self.assertTrue(self.is_dead(failpoint, a_round.ranks[0]), f"{failpoint} was not reached")
         a_round.prove()
 
-    def fill_rings(self, rank: Program) -> None:
-        """The service stands still and goes on, again and again, then everybody ends."""
+    def fill_rings(self, rank: Program, rows: int) -> None:
+        """The service stands still and goes on, again and again, until the rank has logged that
+        much or is gone; then everybody ends."""
         service = self.sandbox.service()
-        for _ in range(PAUSES):
-            if rank.process.poll() is None:
-                torture.pause(0.1)
-                freeze(service)
-                torture.pause(0.1)
-                thaw(service)
+        pauses = 0
+        while rank.process.poll() is None and (
+                pauses < PAUSES or self.sandbox.ledger.committed(0) < rows):
+            pauses += 1
+            torture.pause(0.1)
+            freeze(service)
+            torture.pause(0.1)
+            thaw(service)
         self.sandbox.ledger.stop()
 
     def is_dead(self, failpoint: str, rank: Program) -> bool:

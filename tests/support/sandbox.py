@@ -484,6 +484,12 @@ def needs_root(test: Callable) -> Callable:
     return unittest.skipUnless(os.geteuid() == 0, "needs root")(test)
 
 
+def needs_other_user(test: Callable) -> Callable:
+    """Skips a test that starts our programs as another user, where only root can reach them."""
+    is_open = all(folder.stat().st_mode & 0o001 for folder in (BIN, *BIN.parents))
+    return needs_root(unittest.skipUnless(is_open, f"other users cannot reach {BIN}")(test))
+
+
 def kernel_tells_exits() -> bool:
     """Whether the kernel tells how a process that is not our child ended (Linux 6.15)."""
     major, minor = os.uname().release.split(".")[:2]
