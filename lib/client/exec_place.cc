@@ -1,6 +1,7 @@
 #include "client/exec_place.h"
 
 #include <cstdlib>
+#include <utility>
 
 namespace ringlog::client {
 
@@ -18,8 +19,10 @@ std::optional<ExecPlace> read_exec_place() {
   const size_t project = path.rfind('/', id - 1);
   if (project == std::string::npos) return std::nullopt;
   // The root of the file system is a slash by itself.
-  return ExecPlace{project == 0 ? "/" : path.substr(0, project),
-                   path.substr(project + 1, id - project - 1), path.substr(id + 1)};
+  ExecPlace place{project == 0 ? "/" : path.substr(0, project),
+                  path.substr(project + 1, id - project - 1), path.substr(id + 1)};
+  const bool is_whole = path.front() == '/' && !place.project.empty() && !place.run_id.empty();
+  return is_whole ? std::optional(std::move(place)) : std::nullopt;
 }
 
 }  // namespace ringlog::client

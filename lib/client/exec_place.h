@@ -18,7 +18,7 @@ struct ExecPlace {
 };
 
 std::string exec_variable(const ExecPlace& place);
-// Nothing: there is no exec around this process.
+// Nothing: there is no exec around this process, or the variable is not what it sets.
 std::optional<ExecPlace> read_exec_place();
 
 }  // namespace ringlog::client

@@ -418,6 +418,9 @@ void take_outer(const char* field, const std::string& outer, ResolvedSettings& s
 bool join_exec(ResolvedSettings& settings) {
   const auto outer = read_exec_place();
   if (!outer || outer->run_id != settings.run_id) return false;
+  // Whoever set the variable, the project has to be one.
+  ResolvedSettings probe;
+  if (appliers().at("project")(probe, outer->project)) return false;
   // What there is to say of the environment exec has said.
   settings.notices.clear();
   take_outer("project", outer->project, settings, settings.project);

@@ -16,6 +16,9 @@ namespace {
 
 std::string stats_text(capnp::Text::Reader text) { return {text.begin(), text.size()}; }
 
+// Whole, whatever bytes it has.
+capnp::Text::Reader whole(const std::string& text) { return {text.c_str(), text.size()}; }
+
 template <typename List, typename Values>
 void set_values(List list, const Values& values) {
   for (size_t i = 0; i < values.size(); ++i) list.set(static_cast<capnp::uint>(i), values[i]);
@@ -53,15 +56,15 @@ std::string to_bytes(const Stats& value) {
   capnp::MallocMessageBuilder message;
   auto out = message.initRoot<schema::Stats>();
   auto names = out.initNames(stats_count(value.names));
-  for (capnp::uint i = 0; i < names.size(); ++i) names.set(i, value.names[i].c_str());
+  for (capnp::uint i = 0; i < names.size(); ++i) names.set(i, whole(value.names[i]));
   set_values(out.initTimesNs(stats_count(value.times_ns)), value.times_ns);
   set_values(out.initValues(stats_count(value.values)), value.values);
   auto gpus = out.initGpus(stats_count(value.gpus));
   for (capnp::uint i = 0; i < gpus.size(); ++i) {
     const StatsGpu& gpu = value.gpus[i];
     gpus[i].setIndex(gpu.index);
-    gpus[i].setUuid(gpu.uuid.c_str());
-    gpus[i].setName(gpu.name.c_str());
+    gpus[i].setUuid(whole(gpu.uuid));
+    gpus[i].setName(whole(gpu.name));
     set_values(gpus[i].initRanks(stats_count(gpu.ranks)), gpu.ranks);
   }
   return pack(message);

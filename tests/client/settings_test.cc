@@ -385,7 +385,7 @@ TEST_F(SettingsTest, ProgramUnderExecIsWhereItsRunIs) {
     EXPECT_EQ(read->project, "p");
     EXPECT_EQ(read->run_id, "r");
   }
-  for (const char* text : {"", "abc", "/abc", "a/b"}) {
+  for (const char* text : {"", "abc", "/abc", "a/b", "a/b/c", "/a//c", "/a/b/", "///"}) {
     env.set("RINGLOG_EXEC", text);
     EXPECT_FALSE(read_exec_place()) << text;
   }
