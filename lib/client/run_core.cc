@@ -247,7 +247,7 @@ Result<std::unique_ptr<PendingReply>> RunCore::ask_at_end(record::RequestKind ki
   }
   if (!open) return Error{Code::kDisabled, "this run does not log"};
   if (ring == nullptr) return Error{Code::kBackpressure, "another thread is still inside log()"};
-  return ask(std::move(open), *ring, {.kind = kind}, record_wait_until(deadline_ns));
+  return ask(open, *ring, {.kind = kind}, record_wait_until(deadline_ns));
 }
 
 FinishReport RunCore::finish(int exit_code, nanoseconds timeout, bool is_implied) noexcept {

@@ -135,12 +135,11 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
                      uint64_t seq) noexcept;
   bool write_record(client::Session& session, client::ThreadRing& ring, const record::Words& words,
                     uint8_t flags, uint64_t seq, std::chrono::nanoseconds timeout);
-  Result<std::unique_ptr<PendingReply>> write_request(std::shared_ptr<client::Session> session,
-                                                      client::ThreadRing& ring,
-                                                      record::RequestSpec request,
-                                                      std::chrono::nanoseconds timeout);
+  Result<std::unique_ptr<PendingReply>> write_request(
+      const std::shared_ptr<client::Session>& session, client::ThreadRing& ring,
+      record::RequestSpec request, std::chrono::nanoseconds timeout);
   // The same, with what it throws as an error.
-  Result<std::unique_ptr<PendingReply>> ask(std::shared_ptr<client::Session> session,
+  Result<std::unique_ptr<PendingReply>> ask(const std::shared_ptr<client::Session>& session,
                                             client::ThreadRing& ring, record::RequestSpec request,
                                             std::chrono::nanoseconds timeout) noexcept;
   std::chrono::nanoseconds record_wait() const;

@@ -93,10 +93,9 @@ bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Wor
   return true;
 }
 
-Result<std::unique_ptr<PendingReply>> RunCore::write_request(std::shared_ptr<Session> session,
-                                                             ThreadRing& ring,
-                                                             record::RequestSpec request,
-                                                             std::chrono::nanoseconds timeout) {
+Result<std::unique_ptr<PendingReply>> RunCore::write_request(
+    const std::shared_ptr<Session>& session, ThreadRing& ring, record::RequestSpec request,
+    std::chrono::nanoseconds timeout) {
   if (client::is_ring_poisoned(*session, ring.index)) return client::poisoned_ring_error();
   auto claim = session->mailbox().claim();
   if (!claim) return claim.take_error();
@@ -165,11 +164,11 @@ Result<std::unique_ptr<PendingReply>> RunCore::deliver(record::RequestSpec reque
   return ask(open, *use.ring(), request, record_wait());
 }
 
-Result<std::unique_ptr<PendingReply>> RunCore::ask(std::shared_ptr<Session> session,
+Result<std::unique_ptr<PendingReply>> RunCore::ask(const std::shared_ptr<Session>& session,
                                                    ThreadRing& ring, record::RequestSpec request,
                                                    std::chrono::nanoseconds timeout) noexcept {
   try {
-    return write_request(std::move(session), ring, request, timeout);
+    return write_request(session, ring, request, timeout);
   } catch (const std::exception&) {
     return Error{Code::kIo, "no memory"};  // fits into the string itself
   }
