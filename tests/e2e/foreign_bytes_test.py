@@ -70,14 +70,19 @@ class ForeignBytesTest(SandboxTest):
         self.assert_says(self.doctor(), "rank 1", "ring 0", str(1 << 40))
         self.finish(good)
 
-    def test_nobody_waits_behind_a_poisoned_ring(self) -> None:
-        """Requests fail at once and say why; rows count as dropped; `verify` is not ok."""
+    def start_and_poison(self) -> Script:
+        """A program with one row stored, whose ring the service has given up since."""
         script = Script(self.sandbox)
         script.do("log a=i:1")
         script.do("flush", "1 1")
         path = next((self.sandbox.runtime / "segments").glob("*.seg"))
         self.write(path, TAILS_AT, struct.pack("<Q", 1 << 40))
         until(lambda: "impossible tail" in self.doctor_or_nothing(), "the ring is given up")
+        return script
+
+    def test_nobody_waits_behind_a_poisoned_ring(self) -> None:
+        """Requests fail at once and say why; rows count as dropped; `verify` is not ok."""
+        script = self.start_and_poison()
         begin = time.monotonic()
         self.assert_says(script.ask("flush"), "error", "not read any more")
         script.do("log t=s:text")
@@ -92,12 +97,7 @@ class ForeignBytesTest(SandboxTest):
 
     def test_rows_that_stand_in_a_poisoned_ring_are_missing(self) -> None:
         """Nobody reads them, and the process says at its end that there are some."""
-        script = Script(self.sandbox)
-        script.do("log a=i:1")
-        script.do("flush", "1 1")
-        path = next((self.sandbox.runtime / "segments").glob("*.seg"))
-        self.write(path, TAILS_AT, struct.pack("<Q", 1 << 40))
-        until(lambda: "impossible tail" in self.doctor_or_nothing(), "the ring is given up")
+        script = self.start_and_poison()
         for _ in range(100):
             script.tell("log a=i:2")
         script.tell("finish 0")

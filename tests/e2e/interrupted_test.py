@@ -22,6 +22,16 @@ class InterruptedTest(SandboxTest):
         program.process.stdin.write(b"\n")
         program.process.stdin.flush()
 
+    def start_beside_a_frozen_service(self, case: str,
+                                      env: dict[str, str] | None = None) -> tuple[Program, int]:
+        """Starts a scenario that is ready when the service stands still; both."""
+        program = self.start(case, env)
+        program.expect("ready")
+        service = self.sandbox.service()
+        freeze(service)
+        self.go_on(program)
+        return program, service
+
     def check_whole(self, attempted: int, run: str = RUN) -> None:
         """Proves that so many rows are stored or counted."""
         until(lambda: all(p["state"] != "running" for p in self.sandbox.producers(run)), "the end")
@@ -31,11 +41,7 @@ class InterruptedTest(SandboxTest):
 
     def test_a_fork_in_the_middle_of_finish(self) -> None:
         """The child's own finish() does not wait for a thread that it does not have."""
-        program = self.start("fork_in_finish")
-        program.expect("ready")
-        service = self.sandbox.service()
-        freeze(service)
-        self.go_on(program)
+        program, service = self.start_beside_a_frozen_service("fork_in_finish")
         program.expect("child")
         thaw(service)
         program.finish()
@@ -43,11 +49,7 @@ class InterruptedTest(SandboxTest):
 
     def test_a_fork_beside_a_service_that_stands_still(self) -> None:
         """The child says so once, tries again, and counts what it could not log."""
-        program = self.start("fork_in_silence")
-        program.expect("ready")
-        service = self.sandbox.service()
-        freeze(service)
-        self.go_on(program)
+        program, service = self.start_beside_a_frozen_service("fork_in_silence")
         program.expect("child")
         thaw(service)
         self.go_on(program)
@@ -83,12 +85,8 @@ class InterruptedTest(SandboxTest):
 
     def test_finish_while_threads_wait_for_room(self) -> None:
         """They give up, counted; nothing is torn in the ring that they share."""
-        program = self.start("finish_while_they_wait",
-                             SMALL_RING | {"RINGLOG_FULL_RING_WAIT_MS": "3600000"})
-        program.expect("ready")
-        service = self.sandbox.service()
-        freeze(service)
-        self.go_on(program)
+        program, service = self.start_beside_a_frozen_service(
+            "finish_while_they_wait", SMALL_RING | {"RINGLOG_FULL_RING_WAIT_MS": "3600000"})
         program.expect("finished")
         thaw(service)
         report = program.finish()
@@ -101,12 +99,8 @@ class InterruptedTest(SandboxTest):
 
     def test_a_row_too_large_among_those_kept(self) -> None:
         """What `coalesce` kept goes into the ring before the rows that come after it."""
-        program = self.start("coalesce_and_too_large",
-                             SMALL_RING | {"RINGLOG_FULL_RING": "coalesce"})
-        program.expect("ready")
-        service = self.sandbox.service()
-        freeze(service)
-        self.go_on(program)
+        program, service = self.start_beside_a_frozen_service(
+            "coalesce_and_too_large", SMALL_RING | {"RINGLOG_FULL_RING": "coalesce"})
         program.expect("full")
         thaw(service)
         self.go_on(program)
