@@ -39,16 +39,24 @@ Error broken(const char* what) {
           std::string(what) + ": " + (errno != 0 ? std::strerror(errno) : "connection closed")};
 }
 
-void collect_fds(msghdr& message, std::vector<shm::Fd>& fds) {
+// All of them are taken over, whatever becomes of one.
+Status collect_fds(msghdr& message, std::vector<shm::Fd>& fds) {
+  Status collected = Done{};
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      fds.emplace_back(fd);
+      auto moved = shm::above_standard(shm::Fd(fd));
+      if (moved) {
+        fds.push_back(std::move(*moved));
+      } else {
+        collected = moved.take_error();
+      }
     }
   }
+  return collected;
 }
 
 Code code_of(schema::ControlError::Code code) {
@@ -90,8 +98,11 @@ Result<std::unique_ptr<ControlClient>> ControlClient::connect(const std::string&
   auto directory = shm::open_file(runtime_dir, O_PATH | O_DIRECTORY);
   if (!directory) return Error{Code::kServiceGone, directory.error().message};
   const std::string path = socket_path(runtime_dir, directory->get());
-  shm::Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd) return errno_error("make a socket");
+  shm::Fd made(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!made) return errno_error("make a socket");
+  auto moved = shm::above_standard(std::move(made));
+  if (!moved) return moved.take_error();
+  shm::Fd fd = std::move(*moved);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
@@ -187,7 +198,7 @@ Result<ControlAnswer> ControlClient::receive(int64_t deadline_ns) {
     const ssize_t n = ::recvmsg(fd_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)) continue;
     if (n <= 0) return broken("wait for the service's answer");
-    collect_fds(message, fds);
+    if (Status s = collect_fds(message, fds); !s) return s.take_error();
     // The kernel drops descriptors for which this process has no room, without an error.
     if ((message.msg_flags & MSG_CTRUNC) != 0) {
       return errno_error("receive file descriptors from the service", EMFILE);

@@ -134,7 +134,11 @@ struct Pipe {
 Result<Pipe> make_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error("make a pipe");
-  return Pipe{shm::Fd(ends[0]), shm::Fd(ends[1])};
+  auto read = shm::above_standard(shm::Fd(ends[0]));
+  auto write = shm::above_standard(shm::Fd(ends[1]));
+  if (!read) return read.take_error();
+  if (!write) return write.take_error();
+  return Pipe{std::move(*read), std::move(*write)};
 }
 
 std::string lock_path(const std::string& runtime_dir) { return runtime_dir + "/launch.lock"; }

@@ -5,9 +5,9 @@
 #include "client/process.h"
 #include "client/process_facts.h"
 #include "client/runtime_dir.h"
+#include "client/standard_error.h"
 #include "shm/failpoint.h"
 
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -234,12 +234,7 @@ void RunCore::look_at_service(Session& session) noexcept {
 
 void RunCore::say(std::string_view text) const noexcept {
   if (spec_.settings.console == client::Console::kOff) return;
-  // One write, so that the lines of many ranks do not mix; stderr that is closed is nobody's error.
-  static constexpr std::string_view kBegin = "ringlog: ";
-  const std::array<iovec, 3> parts{{{const_cast<char*>(kBegin.data()), kBegin.size()},
-                                    {const_cast<char*>(text.data()), text.size()},
-                                    {const_cast<char*>("\n"), 1}}};
-  [[maybe_unused]] const ssize_t ignored = ::writev(STDERR_FILENO, parts.data(), parts.size());
+  client::say_on_stderr(text);
 }
 
 bool RunCore::is_talkative() const noexcept {

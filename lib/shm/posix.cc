@@ -58,6 +58,13 @@ Error errno_error(const std::string& what, int error_number) {
   return {code_of(error_number), what + ": " + std::generic_category().message(error_number)};
 }
 
+Result<Fd> above_standard(Fd fd) {
+  if (fd.get() > STDERR_FILENO) return fd;
+  const int moved = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (moved < 0) return errno_error("move a descriptor away from those of the standard streams");
+  return Fd(moved);
+}
+
 Result<Fd> open_file(const std::string& path, int flags, unsigned mode) {
   return open_at(AT_FDCWD, path, flags, mode);
 }
@@ -65,11 +72,11 @@ Result<Fd> open_file(const std::string& path, int flags, unsigned mode) {
 Result<Fd> open_at(int dir_fd, const std::string& name, int flags, unsigned mode) {
   const int fd = retry([&] { return ::openat(dir_fd, name.c_str(), flags | O_CLOEXEC, mode); });
   if (fd < 0) return errno_error("open " + name);
-  return Fd(fd);
+  return above_standard(Fd(fd));
 }
 
 Result<Fd> duplicate(int fd) {
-  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (copy < 0) return errno_error("duplicate a descriptor");
   return Fd(copy);
 }
@@ -77,7 +84,7 @@ Result<Fd> duplicate(int fd) {
 Result<Fd> create_memfd(const std::string& name) {
   const int fd = ::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return errno_error("memfd_create " + name);
-  return Fd(fd);
+  return above_standard(Fd(fd));
 }
 
 Status allocate_file(int fd, uint64_t size, const std::string& what) {

@@ -44,6 +44,11 @@ class Fd {
 Error errno_error(const std::string& what);
 Error errno_error(const std::string& what, int error_number);
 
+// The same descriptor above the three that a program writes and reads without looking: where one of
+// those was closed, the kernel gives its number to what is opened next, and the program's output
+// would go there.  Everything below that makes a descriptor returns it through this.
+//   kIo  no descriptor is free
+Result<Fd> above_standard(Fd fd);
 Result<Fd> open_file(const std::string& path, int flags, unsigned mode = 0600);
 Result<Fd> open_at(int dir_fd, const std::string& name, int flags, unsigned mode = 0600);
 Result<Fd> duplicate(int fd);  // close-on-exec
