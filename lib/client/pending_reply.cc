@@ -23,7 +23,9 @@ MailboxReply::MailboxReply(std::shared_ptr<Session> session, shm::Mailbox::Claim
                            uint32_t ring)
     : session_(std::move(session)), claim_(claim), ring_(ring) {}
 
-MailboxReply::~MailboxReply() { session_->mailbox().cancel(claim_); }
+MailboxReply::~MailboxReply() {
+  if (!session_->is_left_behind()) session_->mailbox().cancel(claim_);
+}
 
 bool MailboxReply::look_around(int64_t start_ns,
                                const std::function<void(const Progress&)>& on_progress) {
@@ -41,6 +43,9 @@ bool MailboxReply::look_around(int64_t start_ns,
 
 Result<std::string> MailboxReply::wait(std::chrono::nanoseconds timeout,
                                        const std::function<void(const Progress&)>& on_progress) {
+  if (session_->is_left_behind()) {
+    return Error{Code::kDisabled, "this handle is that of the process that forked this one"};
+  }
   const int64_t start = shm::monotonic_ns();
   auto reply =
       session_->mailbox().wait(claim_, timeout, [&] { return look_around(start, on_progress); });

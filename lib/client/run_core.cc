@@ -303,27 +303,30 @@ std::optional<int> RunCore::exit_status() const noexcept {
 void RunCore::before_fork() noexcept {
   alert_limits_.lock_for_fork();
   mutex_.lock();
-  if (session_) session_->lock_for_fork();
+  unlogged_before_fork_ = unlogged_rows_.load(std::memory_order_relaxed);
 }
 
 void RunCore::after_fork(bool is_child) noexcept {
-  if (session_) session_->unlock_after_fork(is_child);
-  if (is_child && session_) {
-    is_child_ = session_id() != 0;
+  if (is_child) {
     next_attach_ms_ = 0;
     attach_pause_ = milliseconds(0);
-    spec_.parent_producer = session_->producer_id();
-    // The segment is not mapped here; unmapping its addresses could hit somebody else's memory, so
-    // the child keeps the parent's session for ever, untouched.
-    Session::keep_for_ever(std::move(session_));
-    service_words_.store(nullptr, std::memory_order_relaxed);
-    producer_words_.store(nullptr, std::memory_order_relaxed);
-    session_id_.store(0, std::memory_order_relaxed);
-    unlogged_rows_.store(0, std::memory_order_relaxed);  // the parent counts them
+    // The parent counts those, also if it is itself a child that waits for its first segment.
+    unlogged_rows_.fetch_sub(unlogged_before_fork_, std::memory_order_relaxed);
+    if (session_) leave_session();
+    new (&finish_mutex_) std::mutex;
   }
-  if (is_child) new (&finish_mutex_) std::mutex;
   mutex_.unlock();
   alert_limits_.unlock_after_fork();
+}
+
+// In a forked child: the segment is not mapped here.
+void RunCore::leave_session() noexcept {
+  is_child_ = session_id() != 0;
+  spec_.parent_producer = session_->producer_id();
+  session_.reset();
+  service_words_.store(nullptr, std::memory_order_relaxed);
+  producer_words_.store(nullptr, std::memory_order_relaxed);
+  session_id_.store(0, std::memory_order_relaxed);
 }
 
 }  // namespace ringlog::detail

@@ -113,6 +113,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
  private:
   friend class RingUse;
   void adopt(std::shared_ptr<client::Session> session);
+  void leave_session() noexcept;
   // The process's first record: client/process_facts.h.
   void publish_process() noexcept;
   std::shared_ptr<client::Session> attach_child();
@@ -178,6 +179,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
 
   std::atomic<uint64_t> session_id_{0};
   std::atomic<uint64_t> unlogged_rows_{0};
+  uint64_t unlogged_before_fork_ = 0;  // between prepare and after
   std::atomic<const shm::ServiceWords*> service_words_{nullptr};
   std::atomic<shm::ProducerWords*> producer_words_{nullptr};
   std::atomic<uint64_t> done_checkpoint_{0};  // the agreed step that was answered with true

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,6 +26,26 @@ std::atomic<uint64_t> g_next_session_id{1};
 // Sessions that outlive all who use them: a list that begins in static memory, so that a leak
 // checker sees that they are kept on purpose.
 Session* g_last_kept = nullptr;
+
+// All sessions of the process that somebody still holds.
+struct Sessions {
+  HeldMutex mutex;                          // taken after a run's lock and before a session's
+  std::vector<std::weak_ptr<Session>> all;  // guarded by mutex
+  std::vector<std::shared_ptr<Session>> locked_for_fork;  // between prepare and after
+};
+
+// Never destroyed, as the list of runs in process.cc.
+Sessions& sessions() {
+  static auto* const kSessions = new Sessions;
+  return *kSessions;
+}
+
+void remember(const std::shared_ptr<Session>& session) {
+  Sessions& s = sessions();
+  const std::lock_guard lock(s.mutex);
+  std::erase_if(s.all, [](const auto& weak) { return weak.expired(); });
+  s.all.push_back(session);
+}
 
 // Between two tries to find a service again, and between two to start one.
 constexpr int64_t kRepairPauseMs = 200;
@@ -128,6 +149,7 @@ Result<std::shared_ptr<Session>> Session::attach(const SessionSpec& spec,
   auto started = session->control_->call(start, {}, timeout);
   if (!started) return started.take_error();
   RINGLOG_FAILPOINT("after_start");
+  remember(session);
   return session;
 }
 
@@ -389,16 +411,46 @@ void Session::lock_for_fork() {
   rings_mutex_.lock();
 }
 
-void Session::unlock_after_fork(bool is_child) {
-  if (is_child) control_.reset();
+void Session::unlock_after_fork() {
   rings_mutex_.unlock();
   control_mutex_.unlock();
 }
 
-void Session::keep_for_ever(std::shared_ptr<Session> session) noexcept {
-  Session& kept = *session;
-  kept.kept_before_ = std::exchange(g_last_kept, &kept);
-  kept.itself_ = std::move(session);
+void Session::lock_all_for_fork() {
+  Sessions& s = sessions();
+  s.mutex.lock();
+  for (const auto& weak : s.all) {
+    if (auto session = weak.lock()) s.locked_for_fork.push_back(std::move(session));
+  }
+  for (const auto& session : s.locked_for_fork) session->lock_for_fork();
+}
+
+void Session::unlock_all_after_fork(bool is_child) {
+  Sessions& s = sessions();
+  for (const auto& session : s.locked_for_fork) {
+    session->unlock_after_fork();
+    if (is_child) leave_behind(session);
+  }
+  if (is_child) s.all.clear();
+  // The last reference may go here, without the lock.
+  const auto locked = std::exchange(s.locked_for_fork, {});
+  s.mutex.unlock();
+}
+
+void Session::leave_behind(std::shared_ptr<Session> session) noexcept {
+  Session& left = *session;
+  left.is_left_behind_ = true;
+  left.control_.reset();
+  left.segment_->close_file();
+  left.doorbell_->close_file();
+  left.kept_before_ = std::exchange(g_last_kept, &left);
+  left.itself_ = std::move(session);
+}
+
+bool Session::is_retired() const {
+  // Once everything is settled the service removes the file.  Anonymous memory never had a name.
+  struct stat info {};
+  return !segment_name_.empty() && ::fstat(segment_->fd(), &info) == 0 && info.st_nlink == 0;
 }
 
 std::optional<size_t> Session::take_notice(shm::NoticeText& text) {

@@ -136,14 +136,17 @@ class Session : public std::enable_shared_from_this<Session> {
   ThreadRing* quiet_ring(ThreadRing* wanted) const;
   // Tells the service how this process ended; for exit handlers: one store, one doorbell.
   void record_exit(int exit_code);
-  // Around fork(): holds the session's locks, so that the child finds them free and the state
-  // whole.
-  void lock_for_fork();
-  // In the child it also closes the connection it inherited, so that the parent's death is seen.
-  void unlock_after_fork(bool is_child);
-  // The session is never destroyed, by whomever else it is held.  Allocates nothing.  In a child
-  // right after fork(), where one thread runs.
-  static void keep_for_ever(std::shared_ptr<Session> session) noexcept;
+  // Around fork(): holds the locks of all sessions of the process, also of those whose run is over,
+  // so that a child finds them free and the state whole.  After the locks of the runs.
+  static void lock_all_for_fork();
+  // In the child, where no segment is mapped, each is left behind: its descriptors are closed, so
+  // that the parent's death is seen and nothing of it outlives it, and it is kept for ever,
+  // because unmapping its addresses could hit somebody else's memory.  Allocates nothing.
+  static void unlock_all_after_fork(bool is_child);
+  // Whose process this is not: nothing of the segment may be touched.
+  bool is_left_behind() const { return is_left_behind_; }
+  // The service has stored what there was, and reads this segment no more.  One system call.
+  bool is_retired() const;
 
  private:
   Session(SessionSpec spec, std::unique_ptr<ControlClient> control,
@@ -155,6 +158,9 @@ class Session : public std::enable_shared_from_this<Session> {
   static bool is_quiet(const ThreadRing& ring) {
     return ring.busy.load(std::memory_order_acquire) == 0;
   }
+  void lock_for_fork();
+  void unlock_after_fork();
+  static void leave_behind(std::shared_ptr<Session> session) noexcept;
   ThreadRing* make_ring(uint32_t index);
   bool is_heartbeat_fresh() const;
   void reconnect_locked();
@@ -197,8 +203,9 @@ class Session : public std::enable_shared_from_this<Session> {
   HeldMutex notice_mutex_;
   uint32_t seen_notice_ = 0;  // guarded by notice_mutex_
 
-  std::shared_ptr<Session> itself_;  // set by keep_for_ever()
-  Session* kept_before_ = nullptr;   // the next of the list of those kept
+  bool is_left_behind_ = false;      // set in a child before it has a second thread
+  std::shared_ptr<Session> itself_;  // set by leave_behind()
+  Session* kept_before_ = nullptr;   // the next of the list of those left behind
 };
 
 }  // namespace ringlog::client

@@ -88,6 +88,8 @@ class ClientSegment {
   std::byte* ring_data(uint32_t ring) const;
   std::span<Slot> slots() const;
   int fd() const { return fd_.get(); }
+  // The mapping stays.  In a forked child, which must not hold its parent's segment.
+  void close_file() { fd_.reset(); }
 
  private:
   ClientSegment(Fd fd, const SegmentHeader& header, std::unique_ptr<Mapping> mapping);
@@ -138,6 +140,8 @@ class Doorbell {
 
   DoorbellPage& page() const;
   int fd() const { return fd_.get(); }
+  // As above.
+  void close_file() { fd_.reset(); }
 
  private:
   Doorbell(Fd fd, std::unique_ptr<Mapping> mapping);

@@ -8,7 +8,8 @@
 // slot in shared memory; wait() sleeps on that slot's futex word.  Destroying a handle that was not
 // answered cancels the request: its answer is thrown away when it comes.
 //
-// A handle is move only and is used by one thread at a time.  It keeps the run's segment mapped.
+// A handle is move only and is used by one thread at a time.  It keeps the run's segment mapped. In
+// a forked child the handles of its parent are of no use: wait() returns kDisabled.
 
 #include <ringlog/export.h>
 #include <ringlog/result.h>
@@ -62,7 +63,9 @@ class RINGLOG_API PendingReply {
   virtual ~PendingReply() = default;
   // The reply's bytes.
   //   kTimeout      not yet; may be called again
-  //   kServiceGone  the service died, or restarted after it had taken the request
+  //   kServiceGone  the service died, or restarted after it had taken the request, or is done with
+  //                 this process
+  //   kDisabled     it is a forked child's, of its parent's request
   virtual Result<std::string> wait(std::chrono::nanoseconds timeout,
                                    const std::function<void(const Progress&)>& on_progress) = 0;
 };
