@@ -90,7 +90,6 @@ Row Run::row(std::initializer_list<std::string_view> keys) {
 Row Run::row(std::span<const std::string_view> keys) {
   auto row = std::make_shared<detail::RowCore>();
   row->run = core_;
-  row->ordinal = core_->next_row_ordinal();
   std::set<std::string_view> seen;
   Status checked = Done{};
   for (const std::string_view key : keys) {
@@ -104,10 +103,9 @@ Row Run::row(std::span<const std::string_view> keys) {
     checked = Error{Code::kTooLarge, std::to_string(keys.size()) + " keys; " +
                                          std::to_string(record::kTemplateKeysMax) + " are allowed"};
   }
-  if (!checked) {
-    core_->refuse(std::move(checked.take_error()).in("row: its rows are dropped"));
-    row->run = std::make_shared<RunCore>(Error{});
-  }
+  row->is_refused = !checked;
+  if (!checked) core_->refuse(std::move(checked.take_error()).in("row: its rows are dropped"));
+  row->ordinal = core_->row_ordinal(row->keys);
   return Row(std::move(row));
 }
 

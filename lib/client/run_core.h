@@ -15,6 +15,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -30,6 +31,7 @@ struct RowCore {
   std::shared_ptr<RunCore> run;
   size_t ordinal = 0;  // within the run, in this process
   std::vector<std::string> keys;
+  bool is_refused = false;  // its keys cannot be logged: its rows are dropped and counted
 };
 
 class RunCore : public std::enable_shared_from_this<RunCore> {
@@ -92,7 +94,8 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   void refuse(const char* what, const std::exception& error) noexcept;
   Error error() const;
   client::AlertLimits& alert_limits() { return alert_limits_; }
-  size_t next_row_ordinal() { return row_count_.fetch_add(1, std::memory_order_relaxed); }
+  // The same for the same keys, so that a program that asks anew each step makes no new key sets.
+  size_t row_ordinal(const std::vector<std::string>& keys);
 
   const std::string& id() const { return id_; }
   const std::string& name() const { return name_; }
@@ -147,6 +150,8 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // The same, but not beyond a deadline.
   std::chrono::nanoseconds record_wait_until(int64_t deadline_ns) const;
   const record::RowTemplate* register_row(client::ThreadRing& ring, const RowCore& row) noexcept;
+  void log_row_free(client::ThreadRing& ring, const RowCore& row, uint64_t step,
+                    std::span<const double> cells) noexcept;
   const record::RowTemplate* register_items(client::ThreadRing& ring, std::span<const Item> items);
   bool log_template(client::ThreadRing& ring, std::span<const Item> items, uint64_t step,
                     int64_t time_ns);
@@ -183,7 +188,6 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   std::atomic<const shm::ServiceWords*> service_words_{nullptr};
   std::atomic<shm::ProducerWords*> producer_words_{nullptr};
   std::atomic<uint64_t> done_checkpoint_{0};  // the agreed step that was answered with true
-  std::atomic<size_t> row_count_{0};
   client::AlertLimits alert_limits_;
   std::atomic<bool> is_exit_watched_{false};     // a flag by itself, it publishes nothing
   std::atomic<int64_t> exit_status_{INT64_MIN};  // INT64_MIN: the process has not ended
@@ -195,8 +199,9 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   // begins with a new one.
   std::mutex finish_mutex_;
   mutable client::HeldMutex mutex_;
-  std::shared_ptr<client::Session> session_;   // guarded by mutex_
-  Error error_;                                // guarded by mutex_
+  std::shared_ptr<client::Session> session_;                 // guarded by mutex_
+  std::map<std::vector<std::string>, size_t> row_ordinals_;  // guarded by mutex_
+  Error error_;                                              // guarded by mutex_
   bool is_child_ = false;                      // guarded: a fork that has not attached yet
   int64_t next_attach_ms_ = 0;                 // guarded: when it tries again; coarse clock
   std::chrono::milliseconds attach_pause_{0};  // guarded: before that

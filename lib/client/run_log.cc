@@ -208,10 +208,29 @@ void RunCore::log_row(const RowCore& row, uint64_t step, std::span<const double>
   if (shape != nullptr) {
     put_row(ring, *shape, step, ring.clock.now_ns(),
             reinterpret_cast<const uint64_t*>(cells.data()));
+  } else if (ring.templates.next_kind() > kKindsMax && !row.is_refused) {
+    log_row_free(ring, row, step, cells);
   } else {
     drop_attempt(ring);
   }
   note_step(step);
+}
+
+void RunCore::log_row_free(ThreadRing& ring, const RowCore& row, uint64_t step,
+                           std::span<const double> cells) noexcept {
+  try {
+    std::vector<Item> items;
+    for (size_t i = 0; i < cells.size(); ++i) items.emplace_back(row.keys[i], cells[i]);
+    log_free(ring, items, step, ring.clock.now_ns());
+  } catch (const std::exception& e) {
+    drop_attempt(ring);
+    refuse("row.log", e);
+  }
+}
+
+size_t RunCore::row_ordinal(const std::vector<std::string>& keys) {
+  const std::lock_guard lock(mutex_);
+  return row_ordinals_.try_emplace(keys, row_ordinals_.size()).first->second;
 }
 
 void RunCore::log_items(std::span<const Item> items, const LogOptions& options) noexcept {
@@ -322,7 +341,7 @@ const RowTemplate* RunCore::register_items(ThreadRing& ring, std::span<const Ite
 
 const RowTemplate* RunCore::register_row(ThreadRing& ring, const RowCore& row) noexcept {
   try {
-    if (ring.templates.next_kind() > kKindsMax) return nullptr;
+    if (row.is_refused || ring.templates.next_kind() > kKindsMax) return nullptr;
     std::vector<record::ColumnSpec> columns;
     for (const std::string& key : row.keys) {
       columns.push_back({one_key_path(key), schema::ColumnType::FLOAT64});
