@@ -32,7 +32,7 @@ void publish_items(RunCore& core, const char* what, std::span<const Item> items,
     if (Status s = record::check_items(items); !s) {
       return core.refuse(std::move(s.take_error()).in(what));
     }
-    core.publish(encode(items, shm::realtime_ns()));
+    static_cast<void>(core.publish(encode(items, shm::realtime_ns())));
   } catch (const std::exception& e) {
     core.refuse(what, e);
   }
@@ -126,7 +126,7 @@ void Run::define_metric(std::string_view name, const MetricOptions& options) noe
     if (Status s = check_summary(options.summary); !s) {
       return core_->refuse(std::move(s.take_error()).in("define_metric " + std::string(name)));
     }
-    core_->publish(record::encode_metric(name, options, shm::realtime_ns()));
+    static_cast<void>(core_->publish(record::encode_metric(name, options, shm::realtime_ns())));
   } catch (const std::exception& e) {
     core_->refuse("define_metric", e);
   }
@@ -142,7 +142,8 @@ void Run::alert(std::string_view title, std::string_view text, AlertLevel level,
     if (!held) return;
     std::string whole(text);
     if (*held > 0) whole += " (and " + std::to_string(*held) + " more since the last one)";
-    core_->publish(record::encode_alert(title, whole, level, shm::realtime_ns()));
+    static_cast<void>(
+        core_->publish(record::encode_alert(title, whole, level, shm::realtime_ns())));
   } catch (const std::exception& e) {
     core_->refuse("alert", e);
   }

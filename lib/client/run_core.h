@@ -52,8 +52,11 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   void log_row(const RowCore& row, uint64_t step, std::span<const double> cells) noexcept;
   void log_items(std::span<const Item> items, const LogOptions& options) noexcept;
   // Puts a record that is not a row into this thread's ring, whatever it takes within the setting's
-  // time; what cannot be written is counted and said once.
-  void publish(const record::Words& words) noexcept;
+  // time; what cannot be written is counted and said once, whether or not the caller looks.
+  //   kDisabled      this process does not log, or not yet, or is inside log() already
+  //   kBackpressure  there was no room in time
+  //   kIo            no memory, or the service could not take a large record
+  Status publish(const record::Words& words) noexcept;
   // The same for output of a program, of which there may be any amount: it waits for room once, as
   // rows do, and is dropped and counted while there is none.
   void publish_output(const record::Words& words) noexcept;

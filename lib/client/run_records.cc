@@ -129,18 +129,26 @@ Result<std::unique_ptr<PendingReply>> RunCore::write_request(
   return pending;
 }
 
-void RunCore::publish(const record::Words& words) noexcept {
+Status RunCore::publish(const record::Words& words) noexcept {
   const RingUse use(*this);
   const auto open = session();
-  if (use.ring() == nullptr || !open) return;
-  ThreadRing& ring = *use.ring();
   try {
-    if (write_record(*open, ring, words, 0, ring.writer.next_seq(), record_wait())) return;
+    if (use.ring() == nullptr || !open) {
+      const Error why{Code::kDisabled, "this process does not log (any more, or yet)"};
+      // A run without a folder was never meant to.
+      if (!dir_.empty()) refuse(Error(why).in("a config or alert record is lost"));
+      return why;
+    }
+    ThreadRing& ring = *use.ring();
+    if (write_record(*open, ring, words, 0, ring.writer.next_seq(), record_wait())) return Done{};
     open->count_lost_record();
-    refuse({Code::kBackpressure, "a config or alert record could not be written in time"});
+    const Error why{Code::kBackpressure, "a config or alert record could not be written in time"};
+    refuse(Error(why));
+    return why;
   } catch (const std::exception& e) {
-    open->count_lost_record();
+    if (open) open->count_lost_record();
     refuse("a config or alert record is lost", e);
+    return Error{Code::kIo, "no memory"};  // fits into the string itself
   }
 }
 

@@ -89,18 +89,20 @@ Result<SaveReport> Run::save(const std::string& pattern, const SaveOptions& opti
   if (!files) return std::move(files.take_error()).in("save");
   if (options.policy != SavePolicy::kNow) {
     for (const FileToSave& file : *files) {
-      core_->publish(
+      Status told = core_->publish(
           record::encode_file({.name = file.name, .source = file.source, .policy = options.policy},
                               shm::realtime_ns()));
+      if (!told) return std::move(told.take_error()).in("save " + file.name);
     }
     return SaveReport{};
   }
   CopyNow copy(core_->dir() + "/files", options);
   for (const FileToSave& file : *files) copy.expect(file);
   for (const FileToSave& file : *files) {
-    if (const auto facts = copy.copy(file)) {
-      core_->publish(record::encode_file(*facts, shm::realtime_ns()));
-    }
+    const auto facts = copy.copy(file);
+    if (!facts) continue;
+    Status told = core_->publish(record::encode_file(*facts, shm::realtime_ns()));
+    if (!told) return std::move(told.take_error()).in("save " + file.name);
   }
   if (copy.error().code == Code::kOk) return copy.report();
   Error error = Error(copy.error()).in("save");
