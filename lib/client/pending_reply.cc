@@ -29,7 +29,7 @@ MailboxReply::~MailboxReply() {
 
 bool MailboxReply::look_around(int64_t start_ns,
                                const std::function<void(const Progress&)>& on_progress) {
-  const bool is_there = session_->is_service_there();
+  const bool is_there = session_->is_service_there() && !session_->is_retired();
   if (!on_progress) return is_there;
   const shm::ServiceWords& words = session_->service_words();
   Progress progress{std::chrono::nanoseconds(shm::monotonic_ns() - start_ns), {}};

@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,8 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
                       bool is_implied = false) noexcept;
   // Closes the run and asks for the ledger; may be called again on a closed run.
   Result<std::unique_ptr<PendingReply>> start_finish(int exit_code) noexcept;
+  // What the answer to that said; finish() returns it.
+  void keep_report(const FinishReport& report) noexcept;
 
   bool should_stop() const noexcept;
   // At the step that all ranks agreed on; both tell the service where this rank is.
@@ -211,6 +214,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   client::ThreadRing* last_ring_ = nullptr;    // guarded; what a closed run asks through
   bool is_finished_ = false;                   // guarded
   FinishReport report_;                        // guarded; valid when is_finished_
+  std::optional<FinishReport> kept_report_;    // guarded; by keep_report()
   mutable std::atomic<bool> has_spoken_{false};
 };
 

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace ringlog::detail {
 
@@ -30,7 +32,36 @@ FinishReport known_report(const Session& session) {
           .sent = words.sent_rows.load(std::memory_order_relaxed)};
 }
 
+// The answer to deliver_finish() on its way to the program: the run keeps what it says, because a
+// service that has answered soon reads the segment no more.
+class ReportForTheRun final : public PendingReply {
+ public:
+  ReportForTheRun(std::shared_ptr<RunCore> run, std::unique_ptr<PendingReply> reply)
+      : run_(std::move(run)), reply_(std::move(reply)) {}
+
+  Result<std::string> wait(nanoseconds timeout,
+                           const std::function<void(const Progress&)>& on_progress) override {
+    auto bytes = reply_->wait(timeout, on_progress);
+    if (!bytes) return bytes;
+    if (const auto report = parse_reply<FinishReport>(*bytes)) run_->keep_report(*report);
+    return bytes;
+  }
+
+ private:
+  const std::shared_ptr<RunCore> run_;
+  const std::unique_ptr<PendingReply> reply_;
+};
+
+Error retired_error() {
+  return {Code::kNotFound, "the service has settled this process and is done with it"};
+}
+
 }  // namespace
+
+void RunCore::keep_report(const FinishReport& report) noexcept {
+  const std::lock_guard lock(mutex_);
+  kept_report_ = report;
+}
 
 // Turns logging off for all threads, then writes what has to come last.  False: there is no
 // session.
@@ -77,7 +108,15 @@ Result<std::unique_ptr<PendingReply>> RunCore::start_finish(int exit_code) noexc
   const std::lock_guard lock(finish_mutex_);
   const int64_t deadline = shm::deadline_ns(shm::monotonic_ns(), kFinishWait);
   close(exit_code, false, deadline);
-  return ask_at_end(record::RequestKind::kFinish, deadline);
+  auto pending = ask_at_end(record::RequestKind::kFinish, deadline);
+  if (!pending) return pending;
+  try {
+    std::unique_ptr<PendingReply> kept =
+        std::make_unique<ReportForTheRun>(shared_from_this(), std::move(*pending));
+    return kept;
+  } catch (const std::exception&) {
+    return Error{Code::kIo, "no memory"};
+  }
 }
 
 // Requires finish_mutex_ and a closed session.
@@ -91,6 +130,7 @@ Result<std::unique_ptr<PendingReply>> RunCore::ask_at_end(record::RequestKind ki
     ring = last_ring_;
   }
   if (!open) return Error{Code::kDisabled, "this run does not log"};
+  if (open->is_retired()) return retired_error();
   if (ring == nullptr) return Error{Code::kBackpressure, "another thread is still inside log()"};
   return ask(open, *ring, {.kind = kind}, record_wait_until(deadline_ns));
 }
@@ -100,11 +140,13 @@ FinishReport RunCore::finish(int exit_code, nanoseconds timeout, bool is_implied
   const std::lock_guard finish_lock(finish_mutex_);
   close(exit_code, is_implied, deadline);
   std::shared_ptr<Session> open;
+  std::optional<FinishReport> kept;
   {
     const std::lock_guard lock(mutex_);
     is_child_ = false;
     if (is_finished_) return report_;
     open = session_;
+    kept = kept_report_;
   }
   if (!open) {
     const uint64_t rows = unlogged_rows_.load(std::memory_order_relaxed);
@@ -112,7 +154,7 @@ FinishReport RunCore::finish(int exit_code, nanoseconds timeout, bool is_implied
   }
   FinishReport report;
   try {
-    report = collect_report(*open, deadline);
+    report = kept ? *kept : collect_report(*open, deadline);
   } catch (const std::exception& e) {
     refuse("finish", e);
     report = known_report(*open);
@@ -136,6 +178,7 @@ FinishReport RunCore::collect_report(Session& session, int64_t deadline_ns) {
     } else {
       why = pending.take_error();
     }
+    if (session.is_retired()) break;
     // kCorrupt: nobody reads the ring any more, so there is nobody to ask.
     if (why.code == Code::kTimeout || why.code == Code::kCorrupt) break;
     if (shm::monotonic_ns() >= deadline_ns) break;
@@ -145,11 +188,14 @@ FinishReport RunCore::collect_report(Session& session, int64_t deadline_ns) {
       ::usleep(20'000);
     } while (!session.is_service_there() && shm::monotonic_ns() < deadline_ns);
   }
+  const FinishReport known = known_report(session);
+  // Everything was settled, and then the service had nothing more to do here.
+  if (session.is_retired() && known.stored + known.dropped >= known.attempted) return known;
   const uint64_t bytes = session.service_words().file_bytes_left.load(std::memory_order_relaxed);
   refuse(std::move(why).in(bytes == 0 ? "finish: rows are committed but not known to be stored"
                                       : "finish: the service still copies " +
                                             std::to_string(bytes) + " bytes of files"));
-  return known_report(session);
+  return known;
 }
 
 std::string RunCore::fetch_footer(int64_t deadline_ns) noexcept {

@@ -181,6 +181,31 @@ void finish_later(Run& run) {
   expect(!late && late.error().code == Code::kDisabled, "no request after the end");
 }
 
+// The service has answered, and has had the time to be done with this process altogether, before
+// the program comes to its end.
+void finish_much_later(Run& run) {
+  log_rows(run, 100);
+  take(run.deliver_finish(0), "deliver_finish");
+  tell_test("answered");
+  wait_for_test();
+  const auto begin = std::chrono::steady_clock::now();
+  const ringlog::FinishReport report = run.finish();
+  expect(report.attempted == 100 && report.stored == 100, "finish() says the same");
+  expect(std::chrono::steady_clock::now() - begin < 10s, "and has nobody to wait for");
+}
+
+// The same, of a handle that nobody waited for.
+void finish_unasked(Run& run) {
+  log_rows(run, 100);
+  [[maybe_unused]] const auto handle = run.deliver_finish(0);
+  tell_test("asked");
+  wait_for_test();
+  const ringlog::FinishReport report = run.finish();
+  expect(report.attempted == 100 && report.stored == 100, "finish() says the same");
+  const auto saved = run.save("/proc/self/status", {.policy = ringlog::SavePolicy::kEnd});
+  expect(!saved && saved.error().code == Code::kDisabled, "nothing is saved after the end");
+}
+
 // A handle keeps what it needs alive, whoever went first.
 void handle_outlives_run() {
   auto handle = [] {
@@ -213,5 +238,7 @@ int main(int argc, char** argv) {
   if (name == "service_gone") service_gone(run);
   if (name == "many_threads") many_threads(run);
   if (name == "finish_later") finish_later(run);
+  if (name == "finish_much_later") finish_much_later(run);
+  if (name == "finish_unasked") finish_unasked(run);
   return 0;
 }

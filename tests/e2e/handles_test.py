@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from sandbox import PROJECT, RUN, Program, SandboxTest, freeze, helper, thaw
+from sandbox import PROJECT, RUN, Program, SandboxTest, freeze, helper, thaw, until
 
 
 class HandlesTest(SandboxTest):
@@ -61,6 +61,20 @@ class HandlesTest(SandboxTest):
     def test_finish_as_a_handle(self) -> None:
         """deliver_finish() answers what finish() would."""
         self.lines("finish_later")
+
+    def test_finish_long_after_its_handle(self) -> None:
+        """Once the service is done with the process, finish() waits for nobody."""
+        for case, line in (("finish_much_later", "answered"), ("finish_unasked", "asked")):
+            with self.subTest(case=case):
+                run = case.replace("_", "-")
+                program = self.sandbox.start(helper("handles"), "--case", case,
+                                             env={"RINGLOG_RUN_ID": run})
+                program.expect(line)
+                until(lambda: not list(self.sandbox.runtime.glob("**/*.seg")), "its segment is gone")
+                program.finish()
+                self.assertEqual(program.stderr, "" if case == "finish_much_later" else
+                                 program.stderr)
+                self.assertTrue(self.sandbox.verify(run)["ok"])
 
     def test_a_handle_outlives_its_run(self) -> None:
         """It answers or fails; it does not crash."""
