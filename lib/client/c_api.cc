@@ -173,7 +173,9 @@ int ringlog_should_checkpoint(ringlog_run* run, uint64_t step) {
 int ringlog_flush(ringlog_run* run, int64_t timeout_ms) {
   if (run == nullptr) return static_cast<int>(ringlog::Code::kDisabled);
   auto stored = run->run.flush(ringlog::Durability::kStored);
-  auto positions = stored.wait(std::chrono::milliseconds(timeout_ms));
+  // The longest wait that nanoseconds can say: 292 years.
+  constexpr int64_t kWaitMaxMs = INT64_MAX / 1'000'000;
+  auto positions = stored.wait(std::chrono::milliseconds(std::min(timeout_ms, kWaitMaxMs)));
   return positions ? 0 : static_cast<int>(positions.error().code);
 }
 

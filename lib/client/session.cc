@@ -220,8 +220,9 @@ bool Session::is_heartbeat_fresh() const {
 
 bool Session::is_service_there() {
   if (is_heartbeat_fresh()) return true;
-  const std::lock_guard lock(control_mutex_);
-  return control_ != nullptr && control_->is_alive();
+  // Somebody who asks the service something finds out by himself, and may take his time for it.
+  const std::unique_lock lock(control_mutex_, std::try_to_lock);
+  return !lock || (control_ != nullptr && control_->is_alive());
 }
 
 void Session::check_service() noexcept {
@@ -269,12 +270,18 @@ void Session::reconnect_locked() {
     return;
   }
   control_ = std::move(*control);
-  epoch_ = doorbell_->page().epoch.load(std::memory_order_relaxed);
-  if (!segment_name_.empty()) return;  // the new service found the segment by its name
+  const uint32_t epoch = doorbell_->page().epoch.load(std::memory_order_relaxed);
+  // Of a segment with a name there is nothing to tell: the new service has found it.
+  if (segment_name_.empty() && !hand_segment_over()) return control_.reset();
+  // Only now, or a service that could not take the segment would never be asked again.
+  epoch_ = epoch;
+}
+
+bool Session::hand_segment_over() {
   capnp::MallocMessageBuilder message;
   message.initRoot<schema::ControlRequest>().initResume();
   const int fd = segment_->fd();
-  if (!control_->call(message, std::span(&fd, 1), milliseconds(500))) control_.reset();
+  return static_cast<bool>(control_->call(message, std::span(&fd, 1), milliseconds(500)));
 }
 
 Result<ControlClient*> Session::control_locked(int64_t deadline_ns) {

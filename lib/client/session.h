@@ -164,6 +164,7 @@ class Session : public std::enable_shared_from_this<Session> {
   ThreadRing* make_ring(uint32_t index);
   bool is_heartbeat_fresh() const;
   void reconnect_locked();
+  bool hand_segment_over();
   void look_for_named_segment() noexcept;
   void look_for_unnamed_segment() noexcept;
   // The connection to a service that lives, finding or starting one until the deadline.
