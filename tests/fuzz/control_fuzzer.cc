@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <future>
 #include <memory>
@@ -104,7 +105,11 @@ bool receive(int fd, Look look) {
   pollfd poll{fd, POLLIN, 0};
   // Far above what a machine that fuzzes beside other work makes somebody wait.
   constexpr int kSilenceMs = 300'000;
-  require(::poll(&poll, 1, kSilenceMs) == 1, "the service answers or hangs up");
+  int answers = -1;
+  do {
+    answers = ::poll(&poll, 1, kSilenceMs);
+  } while (answers < 0 && errno == EINTR);  // libFuzzer's own clock
+  require(answers == 1, "the service answers or hangs up");
   try {
     capnp::StreamFdMessageReader reader(fd);
     look(reader.getRoot<schema::ControlReply>());
