@@ -78,6 +78,9 @@ inline constexpr size_t kQuarantineBytesMax = size_t{1} << 20;
 inline constexpr size_t kRequestBytesMax = size_t{1} << 20;
 // Connections at a time: 64 ranks with 16 data loader workers each, twice over.
 inline constexpr size_t kConnectionsMax = 2048;
+// Until those who wait to be connected are looked at again, when there were no descriptors or no
+// memory for them.
+inline constexpr int64_t kAcceptRetryMs = 100;
 // Descriptors of one request: a segment or a blob.
 inline constexpr size_t kRequestFdsMax = 2;
 // Bytes of large mailbox replies that wait to be fetched.

@@ -63,9 +63,12 @@ struct Server::Impl {
         connections(kj::heap<kj::TaskSet>(errors)) {}
 
   Status bind();
+  // What became of a look at who waits to be connected.
+  enum class Accepted { kOne, kNobody, kNotNow };
   kj::Promise<void> accept();
-  bool accept_one();
-  void refuse_for_lack_of_fds();
+  Accepted accept_one();
+  Accepted refuse_for_lack_of_fds();
+  void keep_reserve();
   void start(shm::Fd fd);
   kj::Promise<void> serve(Connection& connection);
   kj::Promise<void> answer(Connection& connection, capnp::MessageReaderAndFds& message);
@@ -91,7 +94,7 @@ struct Server::Impl {
   const Clock& clock;
   const ServerConfig config;
   shm::Fd listener;
-  shm::Fd reserve;  // given up for a moment when there are no more descriptors
+  shm::Fd reserve;  // given up for a moment when there are no more descriptors; keep_reserve()
   std::unique_ptr<Observer> observer;
   ConnectionErrors errors;
   size_t connection_count = 0;
@@ -120,7 +123,7 @@ Status Server::Impl::bind() {
   const std::string where = config.runtime_dir + "/service.sock";
   listener = shm::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener) return shm::errno_error("make a socket");
-  reserve = shm::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  keep_reserve();
   // Of this thread: a guest's descriptors are not the program's.
   const std::string path =
       "/proc/thread-self/fd/" + std::to_string(config.runtime_dir_fd) + "/service.sock";
@@ -140,43 +143,64 @@ Status Server::Impl::bind() {
 }
 
 kj::Promise<void> Server::Impl::accept() {
-  while (accept_one()) {
+  Accepted last = Accepted::kOne;
+  while (last == Accepted::kOne) last = accept_one();
+  if (last == Accepted::kNobody) {
+    return observer->whenBecomesReadable().then([this] { return accept(); });
   }
-  return observer->whenBecomesReadable().then([this] { return accept(); });
+  // The observer tells of those who come and not again of those who wait already.
+  return loop.io()
+      .lowLevelProvider->getTimer()
+      .afterDelay(kAcceptRetryMs * kj::MILLISECONDS)
+      .then([this] { return accept(); });
 }
 
-// False: nobody else is waiting.
-bool Server::Impl::accept_one() {
+Server::Impl::Accepted Server::Impl::accept_one() {
   shm::Fd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (fd) {
-    start(std::move(fd));
-    return true;
+    KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&] { start(std::move(fd)); })) {
+      log().error("a connection was given up: {}", exception->getDescription().cStr());
+    }
+    return Accepted::kOne;
   }
   switch (errno) {
     case EINTR:
     case ECONNABORTED:
-      return true;
+      return Accepted::kOne;
     case EMFILE:
     case ENFILE:
-      refuse_for_lack_of_fds();
-      return true;
+      return refuse_for_lack_of_fds();
+    case EAGAIN:
+      return Accepted::kNobody;
     default:
-      return false;
+      return Accepted::kNotNow;
   }
 }
 
-void Server::Impl::refuse_for_lack_of_fds() {
+// The kernel takes a descriptor before it looks whether anybody waits, so that only whoever has one
+// left learns that nobody does.
+Server::Impl::Accepted Server::Impl::refuse_for_lack_of_fds() {
+  keep_reserve();
+  if (!reserve) return Accepted::kNotNow;
   reserve.reset();
-  const shm::Fd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  shm::Fd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  const bool is_nobody = !fd && errno == EAGAIN;
+  const bool is_refused = static_cast<bool>(fd);
   if (fd) {
-    OutgoingPtr out = error_reply(
-        {Code::kTooLarge, "the service has no more file descriptors; raise `ulimit -n`"});
-    const auto words = capnp::messageToFlatArray(out->message);
-    const auto bytes = words.asBytes();
-    static_cast<void>(::send(fd.get(), bytes.begin(), bytes.size(), MSG_NOSIGNAL));
     log().error("a connection was refused: no more file descriptors");
+    send_at_once(fd.get(), *error_reply({Code::kTooLarge,
+                                         "the service has no more file descriptors; raise "
+                                         "`ulimit -n`"}));
   }
-  reserve = shm::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  fd.reset();  // it has the reserve's place
+  keep_reserve();
+  if (is_refused) return Accepted::kOne;
+  return is_nobody ? Accepted::kNobody : Accepted::kNotNow;
+}
+
+// Another thread may have been faster when it was given up for a moment.
+void Server::Impl::keep_reserve() {
+  if (!reserve) reserve = shm::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 void Server::Impl::start(shm::Fd fd) {
@@ -446,6 +470,7 @@ kj::Promise<OutgoingPtr> Server::Impl::teardown() {
 
 void Server::Impl::keep_house() {
   if (is_closed) return;
+  keep_reserve();
   mux.keep_house();
   const int64_t now = clock.monotonic_ms();
   if (!mux.is_idle() || request_count > 0) {

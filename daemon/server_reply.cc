@@ -2,12 +2,20 @@
 
 #include "daemon/peer.h"
 
+#include <capnp/serialize.h>
 #include <ringlog/version.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <string>
 
 namespace ringlog::service {
+
+void send_at_once(int socket, Outgoing& out) {
+  const auto words = capnp::messageToFlatArray(out.message);
+  const auto bytes = words.asBytes();
+  static_cast<void>(::send(socket, bytes.begin(), bytes.size(), MSG_NOSIGNAL));
+}
 
 // The configuration belongs to the server, which may be gone when the mux answers: what is needed
 // of it travels with the callback.

@@ -37,6 +37,9 @@ inline OutgoingPtr error_reply(const Error& error) {
   return out;
 }
 
+// To a socket of which nothing else is known: what does not fit its buffer is lost.
+void send_at_once(int socket, Outgoing& out);
+
 // What resolves a promise of the control thread.  Copies of a reply are held by tasks of other
 // threads, so the last one may go there; it is destroyed here all the same.
 using Fulfiller = kj::Own<kj::PromiseFulfiller<OutgoingPtr>>;

@@ -25,18 +25,16 @@ namespace ringlog::service {
 // Throws std::runtime_error when nobody listens.
 class Connection {
  public:
-  explicit Connection(const std::string& runtime_dir) {
+  explicit Connection(const std::string& runtime_dir) : fd_(make_socket()) {
     auto dir = shm::open_file(runtime_dir, O_PATH | O_DIRECTORY);
     if (!dir) throw std::runtime_error(dir.error().message);
-    fd_ = shm::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string path = "/proc/self/fd/" + std::to_string(dir->get()) + "/service.sock";
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    if (::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-      throw std::runtime_error("connect");
-    }
+    connect(dir->get());
   }
+  // Of descriptors made before: for whoever has no more.
+  Connection(int runtime_dir_fd, shm::Fd socket) : fd_(std::move(socket)) {
+    connect(runtime_dir_fd);
+  }
+  static shm::Fd make_socket() { return shm::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
 
   // Sends the request that `fill` makes; `fds` beside it.
   template <typename Fill>
@@ -111,6 +109,15 @@ class Connection {
   std::vector<shm::Fd> take_fds() { return std::move(fds_); }
 
  private:
+  void connect(int runtime_dir_fd) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = "/proc/self/fd/" + std::to_string(runtime_dir_fd) + "/service.sock";
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    if (::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      throw std::runtime_error("connect");
+    }
+  }
   static size_t segment_words(const std::vector<unsigned char>& bytes) {
     uint32_t words = 0;
     std::memcpy(&words, bytes.data() + 4, sizeof words);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -213,6 +214,36 @@ TEST_F(ServiceTest, AMessageThatIsTooLargeClosesItsConnectionOnly) {
   bad.send_bytes({reinterpret_cast<const unsigned char*>(header), sizeof header});
   EXPECT_FALSE(bad.receive());
   EXPECT_TRUE(is_well());
+}
+
+// The service is in this process, so what the test opens counts against the same limit.
+TEST_F(ServiceTest, WithoutDescriptorsItRefusesWhoComesAndServesWhoIsThere) {
+  Connection early(runtime_);
+  ASSERT_TRUE(early.ask([](auto request) { request.setStatus(); }).isStatus());
+  auto dir = shm::open_file(runtime_, O_PATH | O_DIRECTORY);
+  ASSERT_THAT(dir, IsOk());
+  std::vector<shm::Fd> sockets;
+  for (int i = 0; i < 4; ++i) sockets.push_back(Connection::make_socket());
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit low{256, limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  std::vector<shm::Fd> full;
+  while (true) {
+    shm::Fd copy(::fcntl(dir->get(), F_DUPFD_CLOEXEC, 0));
+    if (!copy) break;
+    full.push_back(std::move(copy));
+  }
+  std::vector<std::unique_ptr<Connection>> late;  // open, so that there is no more room
+  for (shm::Fd& socket : sockets) {
+    late.push_back(std::make_unique<Connection>(dir->get(), std::move(socket)));
+    ASSERT_TRUE(late.back()->receive());
+    EXPECT_THAT(late.back()->error(), HasSubstr("no more file descriptors"));
+    EXPECT_TRUE(early.ask([](auto request) { request.setStatus(); }).isStatus());
+  }
+  full.clear();
+  EXPECT_TRUE(is_well());
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
 TEST_F(ServiceTest, AHalfSentMessageHarmsNobody) {
