@@ -33,6 +33,7 @@ kj::AsyncIoContext make_io(Signals signals) {
 }
 
 class TaskErrors final : public kj::TaskSet::ErrorHandler {
+ public:
   void taskFailed(kj::Exception&& exception) override {
     log().error("control: {}", exception.getDescription().cStr());
   }
@@ -80,7 +81,12 @@ struct ControlLoop::Impl {
         const std::lock_guard lock(mutex);
         now.swap(posted);
       }
-      for (const auto& task : now) task();
+      // What one of them meets must not keep the others, and all that come later, from running.
+      for (const auto& task : now) {
+        KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&] { task(); })) {
+          errors.taskFailed(kj::mv(*exception));
+        }
+      }
       return run_posted();
     });
   }

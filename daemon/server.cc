@@ -471,7 +471,9 @@ kj::Promise<OutgoingPtr> Server::Impl::teardown() {
 void Server::Impl::keep_house() {
   if (is_closed) return;
   keep_reserve();
-  mux.keep_house();
+  KJ_IF_MAYBE (exception, kj::runCatchingExceptions([this] { mux.keep_house(); })) {
+    log().critical("housekeeping: {}", exception->getDescription().cStr());
+  }
   const int64_t now = clock.monotonic_ms();
   if (!mux.is_idle() || request_count > 0) {
     idle_since_ms = 0;
