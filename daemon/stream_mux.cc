@@ -359,7 +359,7 @@ void StreamMux::keep_house() {
 
 // A run is closed when its sinks have everything, or cannot be reached, and the intake has nothing.
 void StreamMux::ask_close(Run& run) {
-  run.is_close_asked = true;
+  if (run.state != State::kOpen || std::exchange(run.is_close_asked, true)) return;
   parts_.monitor.flush(run.stream.get());
   parts_.network.view(run.stream, [this, stream = run.stream](Network::View sinks) {
     parts_.drain.post([this, stream, sinks = std::move(sinks)] {
@@ -371,7 +371,9 @@ void StreamMux::ask_close(Run& run) {
 }
 
 void StreamMux::start_closing(const std::string& dir, const Network::View& sinks, bool is_quiet) {
-  Run& run = *runs_.at(dir);
+  const auto found = runs_.find(dir);
+  if (found == runs_.end() || found->second->state != State::kOpen) return;
+  Run& run = *found->second;
   run.is_close_asked = false;
   const bool is_crowded = runs_.size() > kRunsUnhurriedMax;
   if (!is_quiet || !(sinks.is_idle || sinks.is_stuck || is_crowded)) return;
