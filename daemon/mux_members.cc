@@ -364,7 +364,7 @@ void StreamMux::resume(const std::string& segment, shm::Fd memfd, const Peer& pe
     return reply(Error{Code::kInvalidArgument, "the segment belongs to another process"});
   }
   const std::string uuid(shm::header_text(found->header.uuid));
-  if (!segments_.contains(uuid)) adopt(std::move(*found));
+  if (!has_segment(uuid)) adopt(std::move(*found));
   reply(uuid);
 }
 
@@ -402,6 +402,8 @@ bool StreamMux::has_segment(const std::string& uuid) const {
 }
 
 Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
+  // Read by two, each row would be stored twice.
+  if (segments_.contains(std::string(shm::header_text(found.header.uuid)))) return Done{};
   RunBoard& board = run.stream->board;
   store::ProducerState state = state_of(found.header);
   bool is_ended = false;

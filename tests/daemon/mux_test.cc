@@ -36,5 +36,31 @@ TEST_F(MuxTest, ARunThatIsLetGoTwiceIsClosedOnce) {
   RowStore free(dir_of("run"));  // throws while somebody has it
 }
 
+// Its process asked twice because it was not told in time, or has two handles of one run.
+TEST_F(MuxTest, ASegmentThatIsHandedBackTwiceIsReadOnce) {
+  auto made = make_segment("run", 1);
+  auto again = shm::duplicate(made.fd.get());
+  ASSERT_THAT(again, IsOk());
+  auto own = shm::duplicate(made.fd.get());
+  ASSERT_THAT(own, IsOk());
+  Producer process(std::move(*own));
+  process.register_keys(0, 64, {"a"});
+  for (uint64_t i = 0; i < 10; ++i) ASSERT_TRUE(process.log(0, 64, {i}));
+  int answers = 0;
+  const auto count = [&](const Result<std::string>& uuid) {
+    EXPECT_THAT(uuid, IsOk());
+    ++answers;
+  };
+  mux_.resume("", std::move(made.fd), peer(), count);
+  mux_.resume("", std::move(*again), peer(), count);
+  EXPECT_EQ(answers, 2);
+  ASSERT_THAT(barrier("run"), IsOk());
+  const auto entries = ledger("run");
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_EQ(entries[0].producer.rings.at(0).stored, 10u);
+  EXPECT_EQ(entries[0].duplicated, 0u);
+  EXPECT_TRUE(entries[0].ok());
+}
+
 }  // namespace
 }  // namespace ringlog::service
