@@ -45,6 +45,13 @@ Result<std::shared_ptr<Port>> make_port(const StreamMux::Parts& parts, const Run
   return port;
 }
 
+RunInfo run_of(const shm::SegmentHeader& header) {
+  const std::string root(shm::header_text(header.root));
+  const std::string project(shm::header_text(header.project));
+  const std::string run_id(shm::header_text(header.run_id));
+  return {run_id, "", project, root + "/" + project + "/" + run_id};
+}
+
 // The folder of all runs, of which `info.dir` is two levels below.
 std::string root_of(const RunInfo& info) {
   const size_t tail = info.project.size() + info.run_id.size() + 2;
@@ -68,7 +75,7 @@ void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host
   // Whoever died a moment ago leaves its rank free.
   note_dead_members(run);
   RunBoard& board = run.stream->board;
-  auto state = board.join(spec, peer, host, parts_.clock.realtime_ns());
+  auto state = board.join(spec, peer, host, parts_.clock.realtime_ns(), last_orphan(run.info.dir));
   if (!state) return reply(state.take_error());
   auto attached = std::make_shared<Attached>();
   state->next_step = state->worker == 0 ? board.next_step(state->rank) : 0;
@@ -370,13 +377,10 @@ void StreamMux::resume(const std::string& segment, shm::Fd memfd, const Peer& pe
 
 void StreamMux::adopt(FoundSegment found) {
   const std::string uuid(shm::header_text(found.header.uuid));
-  const std::string root(shm::header_text(found.header.root));
-  const std::string project(shm::header_text(found.header.project));
-  const std::string run_id(shm::header_text(found.header.run_id));
   adopting_.insert(uuid);
   auto box = std::make_shared<FoundSegment>(std::move(found));
-  const RunInfo info{run_id, "", project, root + "/" + project + "/" + run_id};
-  with_run(info, [this, box, uuid](Result<Run*> run) {
+  // Before those who come anew: it has its number and its rank already.
+  with_run(run_of(box->header), Turn::kFirst, [this, box, uuid](Result<Run*> run) {
     adopting_.erase(uuid);
     const Status adopted = run ? adopt_into(**run, *box) : Status(run.take_error());
     if (adopted) return;
@@ -392,6 +396,26 @@ void StreamMux::keep_orphan(FoundSegment found, const Error& why) {
   log().error("segment {} waits: {}", shm::header_text(found.header.uuid), why.message);
   next_orphan_try_ms_ = parts_.clock.monotonic_ms() + kOrphanRetryMs;
   orphans_.push_back(std::move(found));
+}
+
+// Those whose run could not be opened so far.
+void StreamMux::adopt_orphans(const std::string& dir) {
+  for (FoundSegment& orphan : std::exchange(orphans_, {})) {
+    if (run_of(orphan.header).dir == dir) {
+      adopt(std::move(orphan));
+    } else {
+      orphans_.push_back(std::move(orphan));
+    }
+  }
+}
+
+// Of orphans that may still come into the run.
+uint32_t StreamMux::last_orphan(const std::string& dir) const {
+  uint32_t last = 0;
+  for (const FoundSegment& orphan : orphans_) {
+    if (run_of(orphan.header).dir == dir) last = std::max(last, orphan.header.producer_id);
+  }
+  return last;
 }
 
 bool StreamMux::has_segment(const std::string& uuid) const {

@@ -68,7 +68,7 @@ void StreamMux::open_unsent(const RunInfo& info) {
     parts_.backlog.leave(dir);
     return parts_.network.post([&notes = parts_.notes, dir] { notes.remove(dir); });
   }
-  with_run(info, [this, dir](Result<Run*> run) {
+  with_run(info, Turn::kLast, [this, dir](Result<Run*> run) {
     if (!run) return parts_.backlog.fail(dir, run.error().message);
     // Nobody is coming whom it should linger for.
     (*run)->empty_since_ms = parts_.clock.monotonic_ms() - kStreamLingerMs;

@@ -97,7 +97,8 @@ Status RunBoard::choose_worker(const ProducerSpec& spec, store::ProducerState& s
 }
 
 Result<store::ProducerState> RunBoard::join(const ProducerSpec& spec, const Peer& peer,
-                                            const std::string& host, int64_t now_ns) {
+                                            const std::string& host, int64_t now_ns,
+                                            uint32_t taken) {
   const std::lock_guard lock(mutex_);
   store::ProducerState state;
   if (spec.parent_producer != 0) {
@@ -109,7 +110,7 @@ Result<store::ProducerState> RunBoard::join(const ProducerSpec& spec, const Peer
   const bool was_ended = std::none_of(entries_.begin(), entries_.end(),
                                       [&](const auto& item) { return is_live(item.second); });
   if (was_ended && !entries_.empty()) is_stop_requested_ = false;
-  state.producer = entries_.empty() ? 1 : entries_.rbegin()->first + 1;
+  state.producer = std::max(entries_.empty() ? 0 : entries_.rbegin()->first, taken) + 1;
   state.pid = peer.pid;
   state.pid_start = peer.pid_start;
   state.host = host;

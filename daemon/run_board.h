@@ -41,9 +41,10 @@ class RunBoard {
 
   // Lets a process join: chooses id, rank, attempt and worker so that (rank, attempt, worker) is
   // unique in the run, and makes the run running again.
+  // Its id is above `taken`.
   //   kNotFound  the parent that a forked child names is not in the run
   Result<store::ProducerState> join(const ProducerSpec& spec, const Peer& peer,
-                                    const std::string& host, int64_t now_ns);
+                                    const std::string& host, int64_t now_ns, uint32_t taken = 0);
   // A join that came to nothing.
   void forget(uint32_t producer);
   // A segment that a restarted service found.  False: the id belongs to another segment.

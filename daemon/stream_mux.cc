@@ -95,7 +95,7 @@ RunInfo place_of(const std::string& root, const std::string& project, const std:
 void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
   if (spec.run_id.empty()) spec.run_id = new_run_id();
   if (Status s = check_spec(spec); !s) return reply(s.take_error());
-  with_run(place_of(spec.root, spec.project, spec.run_id),
+  with_run(place_of(spec.root, spec.project, spec.run_id), Turn::kLast,
            [this, spec, peer = std::move(peer), reply = std::move(reply)](Result<Run*> run) {
              if (!run) return reply(run.take_error());
              Stream& stream = *(*run)->stream;
@@ -125,7 +125,7 @@ void StreamMux::sync(const RunSpec& spec, const std::shared_ptr<SyncClient>& cli
     return reply(Error{Code::kNotFound, "there is no run " + info.dir});
   }
   const std::weak_ptr<SyncClient> wanted = client;
-  with_run(info, [this, spec, wanted, reply](Result<Run*> run) {
+  with_run(info, Turn::kLast, [this, spec, wanted, reply](Result<Run*> run) {
     if (!run) return reply(run.take_error());
     const auto asking = wanted.lock();
     if (!asking) return;  // it went away while the store was opened
@@ -171,15 +171,16 @@ void StreamMux::attach(const RunSpec& spec, Peer peer, Reply<Attached> reply) {
   if (!runs_.contains(info.dir) && ::access((info.dir + "/store").c_str(), F_OK) != 0) {
     return reply(Error{Code::kNotFound, "there is no run " + info.dir + " to join"});
   }
-  with_run(info, [this, spec, peer = std::move(peer), reply = std::move(reply)](Result<Run*> run) {
-    if (!run) return reply(run.take_error());
-    std::string host;
-    const RunBoard& board = (*run)->stream->board;
-    if (const auto parent = board.producer(spec.producer.parent_producer)) {
-      host = parent->host;
-    }
-    join(**run, spec.producer, host, peer, std::exchange((*run)->notice, ""), reply);
-  });
+  with_run(info, Turn::kLast,
+           [this, spec, peer = std::move(peer), reply = std::move(reply)](Result<Run*> run) {
+             if (!run) return reply(run.take_error());
+             std::string host;
+             const RunBoard& board = (*run)->stream->board;
+             if (const auto parent = board.producer(spec.producer.parent_producer)) {
+               host = parent->host;
+             }
+             join(**run, spec.producer, host, peer, std::exchange((*run)->notice, ""), reply);
+           });
 }
 
 void StreamMux::inform_start(const std::string& run_id, const Reply<Done>& reply) {
@@ -212,14 +213,15 @@ void StreamMux::with_known_run(const RunName& name, const WithRun& then) {
   (*run)->waiting.push_back(then);
 }
 
-void StreamMux::with_run(const RunInfo& info, WithRun then) {
+void StreamMux::with_run(const RunInfo& info, Turn turn, WithRun then) {
   std::unique_ptr<Run>& run = runs_[info.dir];
   if (run && run->state == State::kOpen) {
     run->empty_since_ms = 0;
     return then(run.get());
   }
   if (run) {
-    run->waiting.push_back(std::move(then));
+    run->waiting.insert(turn == Turn::kFirst ? run->waiting.begin() : run->waiting.end(),
+                        std::move(then));
     return;
   }
   if (runs_.size() > kRunsOpenMax) {
@@ -273,6 +275,7 @@ void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>
   for (const store::RunFile& file : (*opened)->files) {
     parts_.files.watch(run.stream, file.producer, nullptr, file.facts);
   }
+  adopt_orphans(dir);
   for (const auto& then : waiting) then(&run);
   parts_.monitor.add(run.stream);
   if (const auto sinks = run.stream->board.meta().sinks; !sinks.empty()) {

@@ -180,7 +180,9 @@ class StreamMux {
   using WithRun = std::function<void(Result<Run*>)>;
 
   // stream_mux.cc: runs
-  void with_run(const RunInfo& info, WithRun then);
+  // Of those who wait for a run to be opened.
+  enum class Turn { kFirst, kLast };
+  void with_run(const RunInfo& info, Turn turn, WithRun then);
   void start_opening(Run& run);
   void on_opened(const std::string& dir, Result<std::shared_ptr<Opened>> opened);
   std::shared_ptr<Stream> make_stream(const Run& run, Opened& opened);
@@ -222,6 +224,8 @@ class StreamMux {
   void check_lost(Run& run);
   Status adopt_into(Run& run, FoundSegment& found);
   void keep_orphan(FoundSegment found, const Error& why);
+  void adopt_orphans(const std::string& dir);
+  uint32_t last_orphan(const std::string& dir) const;
   void note_dead_members(Run& run);
   static bool is_unwatched(const Run& run);
   static bool has_unsettled_dead(const Run& run);

@@ -62,5 +62,33 @@ TEST_F(MuxTest, ASegmentThatIsHandedBackTwiceIsReadOnce) {
   EXPECT_TRUE(entries[0].ok());
 }
 
+// The store did not know it when the service before died, and could not be opened by this one.
+TEST_F(MuxTest, ASegmentThatWaitsForItsRunKeepsItsNumberAndItsRank) {
+  auto made = make_segment("run", 1);
+  const std::string path = made.path;
+  auto own = shm::duplicate(made.fd.get());
+  ASSERT_THAT(own, IsOk());
+  Producer process(std::move(*own));
+  process.register_keys(0, 64, {"a"});
+  ASSERT_TRUE(process.log(0, 64, {1}));
+  auto held = std::make_unique<RowStore>(dir_of("run"));
+  auto found = read_segment(std::move(made.fd), path);
+  ASSERT_THAT(found, IsOk());
+  const std::string uuid(shm::header_text(found->header.uuid));
+  mux_.adopt(std::move(*found));
+  EXPECT_FALSE(join("run")) << "somebody else has the store";
+  EXPECT_TRUE(mux_.has_segment(uuid));
+  held.reset();
+  auto newcomer = join("run");
+  ASSERT_THAT(newcomer, IsOk());
+  EXPECT_EQ(newcomer->producer, 2u);
+  EXPECT_EQ(std::pair(newcomer->rank, newcomer->attempt), std::pair(1, 0));
+  loop_.advance(kOrphanRetryMs);
+  mux_.keep_house();
+  ASSERT_THAT(barrier("run"), IsOk());
+  EXPECT_TRUE(std::filesystem::exists(path)) << "nor is it put aside";
+  EXPECT_EQ(ledger("run").at(0).stored, 1u);
+}
+
 }  // namespace
 }  // namespace ringlog::service
