@@ -32,8 +32,11 @@ Result<std::shared_ptr<Port>> make_port(const StreamMux::Parts& parts, const Run
   if (!created) return created.take_error();
   if (!created->notice.empty()) log().warn("run {}: {}", info.run_id, created->notice);
   auto client_fd = shm::duplicate(created->fd.get());
-  if (!client_fd) return client_fd.take_error();
   const std::string path = created->path;
+  if (!client_fd) {
+    if (!path.empty()) ::unlink(path.c_str());
+    return client_fd.take_error();
+  }
   auto port = open_port(std::move(created->fd), path, state);
   if (!port) {
     if (!path.empty()) ::unlink(path.c_str());
