@@ -242,8 +242,7 @@ void StreamMux::on_settled(const std::string& dir, uint32_t producer) {
   if (!member->second.is_dead) {
     parts_.loop.after(kRetireMs, [this, dir, producer] { retire(dir, producer); });
   }
-  if (has_unsettled_dead(run)) return;
-  for (const auto& done : std::exchange(run.settle_waiters, {})) done();
+  answer_settled(run);
 }
 
 void StreamMux::end_files(const Run& run, uint32_t producer) {
@@ -267,6 +266,11 @@ bool StreamMux::has_unsettled_dead(const Run& run) {
 void StreamMux::when_settled(Run& run, std::function<void()> done) {
   if (!has_unsettled_dead(run)) return done();
   run.settle_waiters.push_back(std::move(done));
+}
+
+void StreamMux::answer_settled(Run& run) {
+  if (has_unsettled_dead(run)) return;
+  for (const auto& done : std::exchange(run.settle_waiters, {})) done();
 }
 
 void StreamMux::retire(const std::string& dir, uint32_t producer) {
@@ -294,6 +298,8 @@ void StreamMux::on_retired(const std::string& dir, uint32_t producer) {
     parts_.large.forget(member->second.port->uuid);
   }
   run->second->members.erase(member);
+  // It may have died a moment ago, too late for its end to be stored.
+  answer_settled(*run->second);
   if (retire_waiter_ && !has_settled()) std::exchange(retire_waiter_, nullptr)();
 }
 

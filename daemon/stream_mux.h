@@ -230,6 +230,7 @@ class StreamMux {
   static bool is_unwatched(const Run& run);
   static bool has_unsettled_dead(const Run& run);
   void when_settled(Run& run, std::function<void()> done);
+  static void answer_settled(Run& run);
 
   // mux_queries.cc
   static Ports rank_ports(const Run& run);

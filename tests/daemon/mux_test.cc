@@ -90,5 +90,33 @@ TEST_F(MuxTest, ASegmentThatWaitsForItsRunKeepsItsNumberAndItsRank) {
   EXPECT_EQ(ledger("run").at(0).stored, 1u);
 }
 
+// One that finished and dies a moment later is not known to the intake any more.
+TEST_F(MuxTest, ABarrierDoesNotWaitForWhoWasLetGo) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (true) ::pause();
+  }
+  ASSERT_GT(child, 0);
+  auto joined = join("run", peer_of(child));
+  ASSERT_THAT(joined, IsOk());
+  Producer process(std::move(joined->segment_fd));
+  process.write(0, make_record(record::encode_finish(0, true, 1), 0));
+  const auto claim = process.ask(0, record::RequestKind::kFinish);
+  process.ring(0).ring();
+  auto box = process.mailbox();
+  ASSERT_THAT(box.wait(claim, std::chrono::hours(1), [] { return true; }), IsOk());
+  wait_for_threads();
+  ASSERT_THAT(barrier("run"), IsOk());
+  loop_.advance(kRetireMs);  // it is let go…
+  wait_for_threads();
+  wait_for_threads();
+  ::kill(child, SIGKILL);  // …and dies before the mux hears of that
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  loop_.fire_watches();
+  loop_.advance(kExitInfoWaitMs);
+  EXPECT_THAT(barrier("run"), IsOk());
+}
+
 }  // namespace
 }  // namespace ringlog::service
