@@ -80,13 +80,6 @@ void Intake::touch() {
   batch_->is_urgent = true;
 }
 
-void Intake::barrier(std::function<void()> done) {
-  Barrier barrier;
-  for (const auto& port : ports_) barrier.targets.emplace_back(port, tails_of(*port));
-  barrier.done = std::move(done);
-  barriers_.push_back(std::move(barrier));
-}
-
 bool Intake::is_blocked() const { return batch_->bytes >= kBatchBytesMax; }
 
 uint64_t Intake::turn(Scratch& scratch) {
@@ -276,33 +269,6 @@ void Intake::answer_waiting(const std::shared_ptr<Port>& port) {
   });
 }
 
-void Intake::advance_barriers() {
-  if (barriers_.empty()) return;
-  for (Barrier& barrier : barriers_) {
-    if (barrier.is_drained) continue;
-    barrier.is_drained =
-        std::all_of(barrier.targets.begin(), barrier.targets.end(), [](const auto& target) {
-          const Port& port = *target.first;
-          return (port.is_settled || !port.end) && is_drained_to(port, target.second);
-        });
-    if (!barrier.is_drained) continue;
-    const bool is_batch_empty = batch_->started_ms == 0;
-    barrier.serial = is_batch_empty ? std::max(in_flight_, confirmed_) : batch_->serial;
-    if (!is_batch_empty) batch_->is_urgent = true;
-  }
-  fire_barriers();
-}
-
-void Intake::fire_barriers() {
-  std::vector<std::function<void()>> fired;
-  std::erase_if(barriers_, [&](Barrier& barrier) {
-    if (!barrier.is_drained || barrier.serial > confirmed_) return false;
-    fired.push_back(std::move(barrier.done));
-    return true;
-  });
-  for (const auto& done : fired) done();
-}
-
 std::unique_ptr<Batch> Intake::take_due(int64_t now_ms) {
   if (in_flight_ != 0 || batch_->started_ms == 0) return nullptr;
   const bool is_due = batch_->is_urgent || now_ms - batch_->started_ms >= kBatchAgeMs ||
@@ -395,7 +361,15 @@ void Intake::confirm(std::unique_ptr<Batch> batch) {
     if (progress.is_settle) settled.push_back(progress.port->producer);
     if (!progress.is_last) continue;
     retired.push_back(progress.port->producer);
-    std::erase(ports_, progress.port);
+    let_go(progress.port);
+  }
+  // Who is settled asks for no more files, so that somebody has to see to those that came late.
+  for (const FileAsk& file : batch->files) {
+    const bool is_late = std::any_of(ports_.begin(), ports_.end(), [&](const auto& port) {
+      return port->producer == file.producer && port->is_settle_told;
+    });
+    const bool is_told = std::find(settled.begin(), settled.end(), file.producer) != settled.end();
+    if (is_late && !is_told) settled.push_back(file.producer);
   }
   std::vector<std::function<void()>> joined;
   std::erase_if(joining_, [&](auto& joining) {

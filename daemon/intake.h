@@ -34,7 +34,7 @@ struct Scratch {
 
 // What an intake tells the rest of the service.
 struct IntakeEvents {
-  // The producer's final state is stored.
+  // The producer's final state is stored; again for files that it asked for afterwards.
   std::function<void(uint32_t producer)> settled = [](uint32_t) {};
   // Its segment is gone.
   std::function<void(uint32_t producer)> retired = [](uint32_t) {};
@@ -128,6 +128,7 @@ class Intake {
   void settle(const std::shared_ptr<Port>& port);
   void revise(Port& port, const EndFacts& facts);
   void set_end(Port& port, const End& end);
+  void let_go(const std::shared_ptr<Port>& port);
   void advance_barriers();
   Progress progress_of(const std::shared_ptr<Port>& port);
   void fire_barriers();

@@ -231,7 +231,8 @@ void StreamMux::on_settled(const std::string& dir, uint32_t producer) {
   Run& run = *found->second;
   const auto member = run.members.find(producer);
   if (member == run.members.end()) return;
-  if (const auto state = run.stream->board.producer(producer)) {
+  const auto state = run.stream->board.producer(producer);
+  if (state && !member->second.is_settled) {
     log().info("run {}: rank {} attempt {} worker {} (pid {}) {}{}{}", run.info.run_id, state->rank,
                state->attempt, state->worker, state->pid, state->state,
                state->signal != 0 ? ", signal " + std::to_string(state->signal) : "",
