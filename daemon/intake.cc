@@ -88,7 +88,7 @@ uint64_t Intake::turn(Scratch& scratch) {
   look_for_broken();
   for (const auto& port : ports_) {
     for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
-      if (!port->state.rings[ring].poisoned.empty() || is_blocked()) continue;
+      if (is_at_rest(*port, ring) || is_blocked()) continue;
       if (const uint64_t backlog = port->readers[ring].backlog(); backlog > 0) {
         const auto capacity = static_cast<double>(port->readers[ring].capacity());
         peak_ = std::max(peak_, static_cast<double>(backlog) / capacity);
@@ -128,7 +128,11 @@ uint64_t Intake::drain_ring(const std::shared_ptr<Port>& port, uint32_t ring, Sc
   port->is_dirty = true;
   port->is_wake_stale = true;
   if (handle_views(port, ring, before, scratch) && !polled) {
-    poison(port, ring, reader.position(), polled.error());
+    if (polled.error().code == Code::kCorrupt) {
+      poison(port, ring, reader.position(), polled.error());
+    } else {
+      pause(*port, ring, polled.error());
+    }
   }
   if (reader.position() - port->stored_positions[ring] >= reader.capacity() / kBatchRingPart) {
     batch_->is_urgent = true;
@@ -176,11 +180,8 @@ bool Intake::handle_views(const std::shared_ptr<Port>& port, uint32_t ring, uint
     }
     const Status handled = handler_.handle(port->lanes[ring], view, port->notes, *batch_);
     if (!handled && handled.error().code == Code::kIo) {
-      if (!std::exchange(was_retry_logged_, true)) {
-        log().error("run {}: producer {} ring {} waits, later ones silently: {}", info_.run_id,
-                    port->producer, ring, handled.error().message);
-      }
       port->readers[ring].rewind(good);
+      pause(*port, ring, handled.error());
       return false;
     }
     if (!handled && handled.error().code == Code::kCorrupt) {
@@ -215,6 +216,27 @@ void Intake::poison(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t p
              ": a ring of this process is not read any more, its rows are " +
              "lost: " + why.message);
   events_.poisoned(port, ring, position);
+}
+
+// What cannot be read now, a segment's page or a large record in the store, is read later.
+void Intake::pause(Port& port, uint32_t ring, const Error& why) {
+  if (!std::exchange(was_retry_logged_, true)) {
+    log().error("run {}: producer {} ring {} waits, later ones silently: {}", info_.run_id,
+                port.producer, ring, why.message);
+  }
+  RingPause& pause = port.pauses[ring];
+  const uint64_t position = port.readers[ring].position();
+  const bool is_first = pause.until_ms == 0 || pause.position != position;
+  pause.length_ms = is_first ? kRingRetryFirstMs : std::min(kRingRetryMaxMs, pause.length_ms * 2);
+  pause.until_ms = clock_.monotonic_ms() + pause.length_ms;
+  pause.position = position;
+}
+
+// It is not read: for good, or not yet again.
+bool Intake::is_at_rest(const Port& port, uint32_t ring) const {
+  if (!port.state.rings[ring].poisoned.empty()) return true;
+  const RingPause& pause = port.pauses[ring];
+  return pause.until_ms != 0 && clock_.monotonic_ms() < pause.until_ms;
 }
 
 void Intake::take_requests(Port& port) {
@@ -392,8 +414,7 @@ bool Intake::is_pressed() const {
   for (const auto& port : ports_) {
     for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
       const shm::RingReader& reader = port->readers[ring];
-      if (reader.backlog() >= reader.capacity() / shm::kMarksPerRing &&
-          port->state.rings[ring].poisoned.empty()) {
+      if (reader.backlog() >= reader.capacity() / shm::kMarksPerRing && !is_at_rest(*port, ring)) {
         return true;
       }
     }

@@ -119,6 +119,8 @@ class Intake {
                     const Scratch& scratch);
   void poison(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t position,
               const Error& why);
+  void pause(Port& port, uint32_t ring, const Error& why);
+  bool is_at_rest(const Port& port, uint32_t ring) const;
   void take_requests(Port& port);
   void advance(const std::shared_ptr<Port>& port);
   void answer_waiting(const std::shared_ptr<Port>& port);

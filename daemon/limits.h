@@ -22,6 +22,10 @@ inline constexpr int64_t kRestNsMax = 4 * shm::kServiceSleepMaxMs * 1'000'000;
 // a calm time it rings at the first mark.
 inline constexpr uint64_t kWakePartBusy = 2;
 inline constexpr uint64_t kWakePartCalm = shm::kMarksPerRing;
+// Between two tries of a ring that cannot be read on, each twice as long as the one before: a disk
+// or a kernel without memory is not helped by being asked all the time.
+inline constexpr int64_t kRingRetryFirstMs = 100;
+inline constexpr int64_t kRingRetryMaxMs = 1000;
 // Age at which a batch is committed: what a reader of a live run lags behind.
 inline constexpr int64_t kBatchAgeMs = 50;
 // A batch is also committed when one ring has this part of its room in it (1/2), so that the store

@@ -33,6 +33,7 @@ Port::Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
     lanes.push_back(std::move(lane));
     stored_positions.push_back(known.position);
     targets.push_back(known.position);
+    pauses.emplace_back();
   }
   is_poisoned = state.is_poisoned();
   stored_rows = ledger_of(*this).stored;

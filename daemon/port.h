@@ -29,6 +29,13 @@ struct WaitingRequest {
   std::vector<uint64_t> targets;  // position by ring
 };
 
+// A ring that cannot be read on now, and when to try again.
+struct RingPause {
+  int64_t until_ms = 0;  // monotonic; 0: it is read
+  int64_t length_ms = 0;
+  uint64_t position = 0;  // of the ring, when it was read last
+};
+
 struct Port {
   // Continues each ring where `state` says.
   Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
@@ -52,6 +59,7 @@ struct Port {
   ProducerNotes notes;
   std::vector<uint64_t> stored_positions;  // by ring; what the store confirmed
   std::vector<uint64_t> targets;           // by ring; the furthest tail that tails_of() gave
+  std::vector<RingPause> pauses;           // by ring
   std::vector<WaitingRequest> waiting;
   std::optional<EndFacts> end;        // set: drain up to end_targets, then settle
   std::vector<uint64_t> end_targets;  // by ring

@@ -26,9 +26,13 @@ class IntakeTest : public ::testing::Test {
     events.poisoned = [this](const std::shared_ptr<Port>&, uint32_t ring, uint64_t) {
       poisoned_.push_back(ring);
     };
-    intake_ =
-        std::make_unique<Intake>(RunInfo{"id", "name", "project", "/dir"}, board_,
-                                 std::vector<store::KeySet>{}, nullptr, large_, clock_, events);
+    intake_ = std::make_unique<Intake>(
+        RunInfo{"id", "name", "project", "/dir"}, board_, std::vector<store::KeySet>{},
+        [this](store::BlobId) -> Result<std::string> {
+          ++fetches_;
+          return Error{Code::kIo, "the disk does not answer"};
+        },
+        large_, clock_, events);
   }
 
   // A process joins; its first batch is stored.
@@ -112,6 +116,7 @@ class IntakeTest : public ::testing::Test {
   store::Commit last_;
   size_t rows_ = 0;
   int joined_ = 0;
+  int fetches_ = 0;  // of large records, none of which can be read
 };
 
 }  // namespace ringlog::service

@@ -30,6 +30,45 @@ class IntakeWaitsTest : public IntakeTest {
   }
 };
 
+TEST_F(IntakeWaitsTest, ALargeRecordThatCannotBeReadIsAskedForLessAndLessOften) {
+  const auto process = join(0);
+  turn_and_store();
+  process->register_keys(0, 64, {"a"});
+  process->register_keys(1, 64, {"a"});
+  process->write(0, make_record(record::encode_blob(5, 8, 1), process->ring(0).take_seq(),
+                                shm::kFlagRow | shm::kFlagBlob));
+  while (process->log(0, 64, {1})) {
+  }
+  EXPECT_EQ(times_between([this] { return fetches_; }, 6),
+            (std::vector<int64_t>{100, 200, 400, 800, 1000, 1000}));
+  EXPECT_FALSE(intake_->is_pressed()) << "the service sleeps, though the ring is full";
+  process->log(1, 64, {1});
+  turn_and_store();
+  EXPECT_EQ(rows_, 1u) << "other rings are read meanwhile";
+  EXPECT_TRUE(poisoned_.empty());
+}
+
+TEST_F(IntakeWaitsTest, ASegmentThatCannotBeReadIsNotGivenUp) {
+  const auto process = join(0);
+  turn_and_store();
+  process->register_keys(0, 64, {"a"});
+  for (int i = 0; i < 10; ++i) process->log(0, 64, {1});
+  const int fd = ports_[0]->segment->fd();
+  auto segment = shm::duplicate(fd);
+  ASSERT_THAT(segment, IsOk());
+  const auto folder = shm::open_file("/", O_RDONLY | O_DIRECTORY);
+  ASSERT_THAT(folder, IsOk());
+  ASSERT_EQ(::dup2(folder->get(), fd), fd);  // pread(2) fails
+  turn_and_store();
+  turn_and_store();
+  EXPECT_TRUE(poisoned_.empty());
+  EXPECT_EQ(state_of(0).rings[0].poisoned, "");
+  ASSERT_EQ(::dup2(segment->get(), fd), fd);
+  clock_.now_ms += kRingRetryMaxMs;
+  turn_and_store();
+  EXPECT_EQ(rows_, 10u);
+}
+
 TEST_F(IntakeWaitsTest, ABarrierDoesNotWaitForASegmentThatIsGone) {
   const auto process = join(0);
   process->register_keys(0, 64, {"a"});
