@@ -42,9 +42,9 @@ struct Progress {
   uint64_t attempted = 0;                                // rows of all rings, as in the answers
   uint64_t stored = 0;
   uint64_t dropped = 0;
-  store::Cursors next_seqs;  // rows below these are in here, by lane
-  bool is_settle = false;    // its final state is here for the first time
-  bool is_last = false;      // the segment is not needed any more
+  store::Cursors ends;     // by lane, behind its last row that is in here or was stored before
+  bool is_settle = false;  // its final state is here for the first time
+  bool is_last = false;    // the segment is not needed any more
 };
 
 // A file that a process asked the service to keep.

@@ -256,6 +256,7 @@ Status Handler::handle_row(Lane& lane, const shm::RecordView& record, ProducerNo
   }
   batch.bytes += 24 + size_t{kind.key_count} * 8;
   ++lane.stored;
+  lane.stored_end = seq + 1;
   return Done{};
 }
 
@@ -355,6 +356,7 @@ Status Handler::add_free_row(Lane& lane, uint64_t seq, schema::FreeRow::Reader r
   notes.next_step = step_after(row.getStep());
   batch.bytes += 24 + flat->bytes();
   ++lane.stored;
+  lane.stored_end = seq + 1;
   return Done{};
 }
 

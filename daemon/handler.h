@@ -47,6 +47,7 @@ struct Lane {
   uint16_t ring = 0;
   uint64_t next_seq = 0;    // attempts up to here
   uint64_t stored = 0;      // rows in batches
+  uint64_t stored_end = 0;  // behind the last of them: attempts between it and next_seq were lost
   uint64_t refused = 0;     // records that could not be kept, rows and others
   std::vector<Kind> kinds;  // by kind - kKindRowFirst
   Blocks blocks;

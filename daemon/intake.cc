@@ -13,6 +13,20 @@
 
 namespace ringlog::service {
 
+namespace {
+
+// Cursors count attempts.  How many of these were lost is known only of all, so that this is the
+// least that was sent, and exact once everything is.
+uint64_t least_sent(const Port& port, const store::Cursors::value_type& cursor) {
+  const Lane& lane = port.lanes[cursor.first.ring];
+  if (cursor.second >= lane.stored_end) return lane.stored;
+  const store::RingState& ring = port.state.rings[cursor.first.ring];
+  const uint64_t lost = ring.dropped + ring.missing;
+  return std::min(cursor.second - std::min(cursor.second, lost), ring.stored);
+}
+
+}  // namespace
+
 Intake::Intake(RunInfo info, RunBoard& board, std::vector<store::KeySet> key_sets,
                Handler::FetchBlob fetch_blob, LargeReplies& large, const Clock& clock,
                IntakeEvents events)
@@ -32,6 +46,10 @@ void Intake::start_batch() {
 
 void Intake::add(std::shared_ptr<Port> port, std::function<void()> stored) {
   for (uint32_t ring = 0; ring < port->lanes.size(); ++ring) {
+    if (const auto end = ends_.find({port->producer, static_cast<uint16_t>(ring)});
+        end != ends_.end()) {
+      port->lanes[ring].stored_end = end->second;
+    }
     for (const auto& [kind, key_set] : port->state.rings[ring].key_sets) {
       const Status restored = handler_.restore_kind(port->lanes[ring], kind, key_set);
       if (restored) continue;
@@ -51,16 +69,11 @@ void Intake::add(std::shared_ptr<Port> port, std::function<void()> stored) {
 
 void Intake::publish_sent(const store::Cursors& sent, uint32_t network_state) {
   for (const auto& port : ports_) {
-    uint64_t attempts = 0;
+    uint64_t least = 0;
     for (auto lane = sent.lower_bound({port->producer, 0});
          lane != sent.end() && lane->first.producer == port->producer; ++lane) {
-      attempts += lane->second;
+      if (lane->first.ring < port->lanes.size()) least += least_sent(*port, *lane);
     }
-    // Cursors count attempts.  How many of these were dropped is known only of all, so that this is
-    // the least that was sent, and exact once everything is.
-    const Ledger ledger = ledger_of(*port);
-    const uint64_t lost = ledger.attempted - ledger.stored;
-    const uint64_t least = std::min(attempts - std::min(attempts, lost), ledger.stored);
     const uint64_t rows = std::max(least, port->sent_rows.load(std::memory_order_relaxed));
     port->sent_rows.store(rows, std::memory_order_relaxed);
     port->segment->service().sent_rows.store(rows, std::memory_order_relaxed);
@@ -335,8 +348,7 @@ Progress Intake::progress_of(const std::shared_ptr<Port>& port) {
   for (uint32_t ring = 0; ring < port->readers.size(); ++ring) {
     const store::RingState& state = port->state.rings[ring];
     if (state.stored > 0) {
-      progress.next_seqs[{port->producer, static_cast<uint16_t>(ring)}] =
-          port->lanes[ring].next_seq;
+      progress.ends[{port->producer, static_cast<uint16_t>(ring)}] = port->lanes[ring].stored_end;
     }
     // A poisoned ring is not read on, so its room is of no use.
     if (state.poisoned.empty() && state.position != port->stored_positions[ring]) {

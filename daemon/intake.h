@@ -54,6 +54,9 @@ class Intake {
   void start_summary(std::string path, store::SummaryFacts facts) {
     live_.start(std::move(path), std::move(facts));
   }
+  // Behind the last row of each lane that the store has; before the first producer.  Without it
+  // rows that were lost there count as rows that are still to be sent.
+  void set_ends(store::Cursors ends) { ends_ = std::move(ends); }
   // The run is closed: nobody reads it live any more.
   void end_summary() { live_.remove(); }
   // Takes a producer in; `stored` is called once its state is in the store.
@@ -156,6 +159,7 @@ class Intake {
   bool was_refusal_logged_ = false;
   bool was_retry_logged_ = false;
   double peak_ = 0;
+  store::Cursors ends_;                // of the store as it was found
   uint64_t wake_part_ = 0;             // what the rings were last told; 0: nothing yet
   uint64_t broken_seen_ = UINT64_MAX;  // shm::broken_pages() at the last look at all segments
 };

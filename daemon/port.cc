@@ -30,6 +30,7 @@ Port::Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
     // Not what was attempted: rows of that may still come, with the numbers they have.
     lane.next_seq = std::max(known.drained_seq, known.stored);
     lane.stored = known.stored;
+    lane.stored_end = known.stored > 0 ? lane.next_seq : 0;  // at most; see Intake::set_ends()
     lanes.push_back(std::move(lane));
     stored_positions.push_back(known.position);
     targets.push_back(known.position);

@@ -21,6 +21,7 @@ struct StreamMux::Opened {
   std::vector<store::ProducerState> producers;
   std::vector<store::KeySet> key_sets;
   store::SummaryFacts facts;
+  store::Cursors ends;
   std::vector<store::RunFile> files;
 };
 
@@ -38,13 +39,22 @@ std::vector<store::RunFile> read_open_files(const std::string& dir) {
   return std::move(*files);
 }
 
-// What the live summary goes on from.
-store::SummaryFacts read_facts(const std::string& dir) {
+// What the live summary goes on from, and where the lanes end.
+template <typename Opened>
+void read_rows(const std::string& dir, Opened& opened) {
   auto reader = store::RunReader::open(dir);
   auto facts = reader ? (*reader)->summary_facts() : Result<store::SummaryFacts>(reader.error());
-  if (facts) return std::move(*facts);
-  log().warn("the live summary begins anew: {}", facts.error().message);
-  return {};
+  if (facts) {
+    opened.facts = std::move(*facts);
+  } else {
+    log().warn("the live summary begins anew: {}", facts.error().message);
+  }
+  auto ends = reader ? (*reader)->ends() : Result<store::Cursors>(reader.error());
+  if (ends) {
+    opened.ends = std::move(*ends);
+  } else {
+    log().warn("rows that were lost are waited for by flush(kSent): {}", ends.error().message);
+  }
 }
 
 // On the store thread.
@@ -65,7 +75,7 @@ Result<std::shared_ptr<Opened>> open_run(const std::string& dir) {
   if (!key_sets) return key_sets.take_error();
   opened->key_sets = std::move(*key_sets);
   if (opened->producers.empty()) return opened;
-  opened->facts = read_facts(dir);
+  read_rows(dir, *opened);
   opened->files = read_open_files(dir);
   return opened;
 }
@@ -313,6 +323,7 @@ std::shared_ptr<Stream> StreamMux::make_stream(const Run& run, Opened& opened) {
   auto stream =
       std::make_shared<Stream>(run.info, std::move(opened.store), meta, opened.producers,
                                std::move(opened.key_sets), parts_.large, parts_.clock, events);
+  stream->intake.set_ends(std::move(opened.ends));
   if (!parts_.runtime_dir.empty()) {
     stream->intake.start_summary(
         shm::live_page_path(parts_.runtime_dir, run.info.run_id, run.info.dir),

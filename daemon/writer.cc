@@ -235,7 +235,7 @@ void Writer::answer_flush(const std::shared_ptr<Stream>& stream, const Answer& a
             large_);
   };
   if (answer.request.level != Durability::kSent) return reply();
-  network_.when_sent(stream, port, progress.next_seqs, reply);
+  network_.when_sent(stream, port, progress.ends, reply);
 }
 
 bool Writer::sync(Stream& stream) {

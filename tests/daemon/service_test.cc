@@ -360,6 +360,37 @@ TEST_F(ServiceTest, TheNextServiceGoesOn) {
   EXPECT_EQ(ledger("run").at(0).producer.state, "running");
 }
 
+// What was lost behind the last row is never sent, and nobody waits for it.
+TEST_F(ServiceTest, AFlushToTheSinksDoesNotWaitForRowsThatWereDropped) {
+  std::unique_ptr<Producer> process;
+  {
+    Connection connection(runtime_);
+    connection.ask([&](auto request) {
+      describe(request, "run");
+      request.getInformInit().initSinks(1).set(0, "jsonl+file://" + dir_.file("out.jsonl"));
+    });
+    ASSERT_TRUE(connection.reply().isAttached()) << connection.error();
+    process = std::make_unique<Producer>(std::move(connection.take_fds().at(0)));
+  }
+  process->register_keys(0, 64, {"a"});
+  for (uint64_t i = 0; i < 10; ++i) ASSERT_TRUE(process->log(0, 64, {i}));
+  for (int i = 0; i < 3; ++i) {
+    process->ring(0).take_seq();
+    process->ring(0).count_drop();
+  }
+  const auto flush = [&] {
+    const auto claim = process->ask(0, record::RequestKind::kFlush, Durability::kSent);
+    process->ring(0).ring();
+    auto box = process->mailbox();
+    EXPECT_THAT(box.wait(claim, std::chrono::hours(1), [] { return true; }), IsOk());
+    EXPECT_EQ(process->segment().service().sent_rows.load(), 10u);
+  };
+  flush();
+  stop();
+  start();
+  flush();
+}
+
 TEST_F(ServiceTest, TeardownEndsTheProducersAndTheService) {
   Connection connection(runtime_);
   auto process = join(connection, "run");
