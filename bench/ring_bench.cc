@@ -34,10 +34,7 @@ void empty(RingMemory& ring) {
                              std::memory_order_relaxed);
 }
 
-record::RowTemplate shape_of(size_t key_count) {
-  return {shm::kKindRowFirst, static_cast<uint32_t>(key_count),
-          record::row_record_bytes(key_count)};
-}
+record::RowTemplate shape_of(size_t key_count) { return {shm::kKindRowFirst, key_count}; }
 
 void encode_row(benchmark::State& state) {
   const auto key_count = static_cast<size_t>(state.range(0));

@@ -9,7 +9,7 @@ namespace ringlog::client {
 void PendingRows::keep(shm::RingWriter& writer, const record::RowTemplate& shape, uint64_t seq,
                        uint64_t step, int64_t time_ns, const uint64_t* bits) {
   const auto same = std::find_if(rows_.begin(), rows_.end(),
-                                 [&](const Row& row) { return row.shape.kind == shape.kind; });
+                                 [&](const Row& row) { return row.shape.kind() == shape.kind(); });
   if (same != rows_.end()) rows_.erase(same);
   rows_.push_back({shape, seq, step, time_ns, {bits, bits + shape.key_count}});
   writer.count_drop();

@@ -20,7 +20,9 @@ namespace ringlog::client {
 // Without a destructor: run_log.cc gives the rings back when nothing of the thread can log any
 // more.
 struct ThreadRings {
-  uint64_t session_id = 0;  // of `ring`; 0: none
+  // A closed run has the id 0, which this must not be equal to.
+  static constexpr uint64_t kNone = UINT64_MAX;
+  uint64_t session_id = kNone;  // of `ring`
   ThreadRing* ring = nullptr;
   bool is_inside = false;  // in a log call: a signal handler that logs must not start another
   struct Entry {
@@ -29,7 +31,7 @@ struct ThreadRings {
   };
   std::vector<Entry>* entries = nullptr;
 };
-extern thread_local ThreadRings t_rings;
+extern constinit thread_local ThreadRings t_rings;
 // Of a ring that this thread is inside of; it lives as long.  nullptr: of another thread.
 Session* session_of(const ThreadRing& ring);
 
@@ -44,7 +46,7 @@ class RingUse {
     if (mine.is_inside) return;
     mine.is_inside = true;
     is_entered_ = true;
-    if (mine.session_id != run.session_id() || mine.session_id == 0) {
+    if (mine.session_id != run.session_id()) {
       if (run.find_ring() == nullptr) return;
     }
     client::ThreadRing* ring = mine.ring;

@@ -169,6 +169,8 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
                       std::chrono::nanoseconds timeout) noexcept;
   void put_row(client::ThreadRing& ring, const record::RowTemplate& shape, uint64_t step,
                int64_t time_ns, const uint64_t* bits) noexcept;
+  // A few times a second while rows come.
+  void check_ring(client::ThreadRing& ring, int64_t time_ns) noexcept;
   void note_step(uint64_t step) noexcept;
   void refuse_cells(size_t values, size_t keys) noexcept;
   bool close(int exit_code, bool is_implied, int64_t deadline_ns) noexcept;

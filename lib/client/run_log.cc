@@ -16,7 +16,7 @@
 
 namespace ringlog::client {
 
-thread_local ThreadRings t_rings;
+constinit thread_local ThreadRings t_rings;
 
 namespace {
 
@@ -72,7 +72,7 @@ using record::RowTemplate;
 namespace {
 
 // How often a thread that logs looks whether the service is alive.
-constexpr int64_t kCheckEveryMs = 250;
+constexpr uint64_t kCheckEveryNs = 250'000'000;
 // Kinds are 16 bits; what no kind is left for travels as free rows.
 constexpr uint32_t kKindsMax = 60000;
 
@@ -80,7 +80,7 @@ constexpr uint32_t kKindsMax = 60000;
 
 ThreadRing* RunCore::find_ring() noexcept {
   client::ThreadRings& mine = client::t_rings;
-  mine.session_id = 0;
+  mine.session_id = client::ThreadRings::kNone;
   if (client::HeldMutex::any_is_mine()) return nullptr;
   try {
     std::shared_ptr<Session> open = session();
@@ -129,23 +129,29 @@ std::byte* RunCore::make_room(ThreadRing& ring, uint32_t bytes) noexcept {
   return at;
 }
 
-void RunCore::put_row(ThreadRing& ring, const RowTemplate& shape, uint64_t step, int64_t time_ns,
-                      const uint64_t* bits) noexcept {
+// Inlined into both callers: what a single row costs is the latency of its instructions.
+[[gnu::always_inline]] inline void RunCore::put_row(ThreadRing& ring, const RowTemplate& shape,
+                                                    uint64_t step, int64_t time_ns,
+                                                    const uint64_t* bits) noexcept {
   const uint64_t seq = ring.writer.take_seq();
   std::byte* at = ring.is_stalled ? nullptr : ring.writer.try_reserve(shape.bytes);
   if (at == nullptr) return put_row_when_full(ring, shape, seq, step, time_ns, bits);
   record::write_row(at, shape, seq, step, time_ns, bits);
   ring.writer.commit(shape.bytes);
-  const int64_t now_ms = time_ns / 1'000'000;
-  // Also after a row of another time: what the program says of a row need not be now.
-  if (now_ms >= ring.next_check_ms || now_ms < ring.next_check_ms - kCheckEveryMs) {
-    ring.next_check_ms = now_ms + kCheckEveryMs;
-    if (Session* const open = client::session_of(ring)) {
-      look_at_service(*open);
-      // From here on rows are counted as dropped, which the service can tell from missing ones.
-      if (client::is_ring_poisoned(*open, ring.index)) ring.is_stalled = true;
-    }
-  }
+  // Also after a row of another time: what the program says of a row need not be now, and may be as
+  // far from it as 64 bits allow.
+  const uint64_t left = static_cast<uint64_t>(ring.next_check_ns) - static_cast<uint64_t>(time_ns);
+  if (left - 1 >= kCheckEveryNs) [[unlikely]]
+    check_ring(ring, time_ns);
+}
+
+void RunCore::check_ring(ThreadRing& ring, int64_t time_ns) noexcept {
+  ring.next_check_ns = static_cast<int64_t>(static_cast<uint64_t>(time_ns) + kCheckEveryNs);
+  Session* const open = client::session_of(ring);
+  if (open == nullptr) return;
+  look_at_service(*open);
+  // From here on rows are counted as dropped, which the service can tell from missing ones.
+  if (client::is_ring_poisoned(*open, ring.index)) ring.is_stalled = true;
 }
 
 void RunCore::put_row_when_full(ThreadRing& ring, const RowTemplate& shape, uint64_t seq,

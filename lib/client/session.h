@@ -51,7 +51,7 @@ struct ThreadRing {
   // a service that is gone costs one wait, not one wait a row.
   bool is_stalled = false;
   PendingRows pending;        // of the `coalesce` policy; empty otherwise
-  int64_t next_check_ms = 0;  // when to look at the service's heartbeat again (coarse clock)
+  int64_t next_check_ns = 0;  // time of a row that looks at the service's heartbeat again
 };
 
 // What a session is made from.

@@ -78,7 +78,7 @@ const record::RowTemplate* TemplateTable::add(std::span<const Item> items) {
     entry.keys.append(item.key);
     entry.keys += '\0';
   }
-  entry.shape = {kind, static_cast<uint32_t>(items.size()), record::row_record_bytes(items.size())};
+  entry.shape = {kind, items.size()};
   const size_t mask = slots_.size() - 1;
   size_t i = entry.hash & mask;
   while (slots_[i] != 0) i = (i + 1) & mask;
@@ -97,7 +97,7 @@ const record::RowTemplate* TemplateTable::add_row(size_t ordinal, size_t key_cou
   const uint16_t kind = next_kind();
   if (rows_.size() <= ordinal) rows_.resize(ordinal + 1);
   ++row_kind_count_;
-  rows_[ordinal] = {kind, static_cast<uint32_t>(key_count), record::row_record_bytes(key_count)};
+  rows_[ordinal] = {kind, key_count};
   return &rows_[ordinal];
 }
 

@@ -17,6 +17,7 @@
 #include "record/limits.h"
 #include "shm/ring.h"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -36,21 +37,55 @@ constexpr uint32_t row_record_bytes(size_t key_count) {
 
 // What stays the same in all rows of one key set in one ring.
 struct RowTemplate {
-  uint16_t kind = 0;
+  constexpr RowTemplate() = default;
+  constexpr RowTemplate(uint16_t kind, size_t keys)
+      : header(shm::header_word(row_record_bytes(keys), kind, shm::kFlagRow)),
+        list_pointer(row_list_pointer(keys)),
+        bytes(row_record_bytes(keys)),
+        key_count(static_cast<uint32_t>(keys)) {}
+
+  uint16_t kind() const { return static_cast<uint16_t>(header >> 32); }
+
+  uint64_t header = 0;        // the record header's first word
+  uint64_t list_pointer = 0;  // of word 3
+  uint32_t bytes = 0;         // row_record_bytes(); 0: no template
   uint32_t key_count = 0;
-  uint32_t bytes = 0;  // row_record_bytes()
 };
 
-// Writes header and message to `at`, which has room for `shape.bytes`; `bits` holds key_count
-// words.
+// Stores to a ring word by word.  What is copied was stored by the caller an instant ago, a double
+// at a time, and a processor that loads two such words at once has to wait until both have left
+// its store buffer: that costs more than all the words of a short row.  The stores are atomic only
+// so that no compiler makes wider ones, or a call of memcpy, of them.
+// ORDER tail: relaxed; RingWriter::commit() publishes them.
+inline void store_word(std::byte* at, size_t index, uint64_t word) {
+  std::atomic_ref<uint64_t>(*(reinterpret_cast<uint64_t*>(at) + index))
+      .store(word, std::memory_order_relaxed);
+}
+
+// Above this many words a copy in wide steps is faster, whatever it waits for.
+inline constexpr size_t kWordByWordMax = 16;
+
+// Writes header and message to `at`, which has room for `shape.bytes` and the alignment of a word;
+// `bits` holds key_count words.
 inline void write_row(std::byte* at, const RowTemplate& shape, uint64_t seq, uint64_t step,
                       int64_t time_ns, const uint64_t* bits) {
-  const shm::RecordHeader header{shape.bytes, shape.kind, shm::kFlagRow, 2, seq};
-  const uint64_t prefix[4] = {kRowRootPointer, step, static_cast<uint64_t>(time_ns),
-                              row_list_pointer(shape.key_count)};
-  std::memcpy(at, &header, sizeof header);
-  std::memcpy(at + sizeof header, prefix, sizeof prefix);
-  std::memcpy(at + sizeof header + sizeof prefix, bits, size_t{shape.key_count} * 8);
+  constexpr size_t kBits = (sizeof(shm::RecordHeader) + kRowPrefixSize) / 8;
+  store_word(at, 0, shape.header);
+  store_word(at, 1, seq);
+  store_word(at, 2, kRowRootPointer);
+  store_word(at, 3, step);
+  store_word(at, 4, static_cast<uint64_t>(time_ns));
+  store_word(at, 5, shape.list_pointer);
+  const size_t count = shape.key_count;
+  if (count <= kWordByWordMax) {
+    for (size_t i = 0; i < count; ++i) {
+      uint64_t word;  // the caller's doubles, which may not be read as another type
+      std::memcpy(&word, bits + i, sizeof word);
+      store_word(at, kBits + i, word);
+    }
+  } else {
+    std::memcpy(at + kBits * 8, bits, count * 8);
+  }
 }
 
 struct RowView {

@@ -21,6 +21,7 @@
 #include "shm/layout.h"
 
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -44,6 +45,13 @@ inline constexpr uint8_t kFlagRow = 1;      // this record is one attempt: it co
 inline constexpr uint8_t kFlagRequest = 2;  // names a mailbox slot; never stored
 inline constexpr uint8_t kFlagBlob = 4;     // stands for a record in the store's blobs
 
+// The first word of a RecordHeader as it lies in memory.
+constexpr uint64_t header_word(uint32_t bytes, uint16_t kind, uint8_t flags) {
+  constexpr uint64_t kHeaderWords = sizeof(RecordHeader) / 8;
+  return uint64_t{bytes} | uint64_t{kind} << 32 | uint64_t{flags} << 48 | kHeaderWords << 56;
+}
+static_assert(std::endian::native == std::endian::little);
+
 // Bytes a record with this payload takes in the ring.
 constexpr uint32_t record_bytes(size_t payload_size) {
   return static_cast<uint32_t>((sizeof(RecordHeader) + payload_size + 7) & ~size_t{7});
@@ -64,10 +72,11 @@ class RingWriter {
 
   // Publishes the `bytes` written at the last reservation.
   void commit(uint32_t bytes) {
-    position_ += bytes;
+    const uint64_t position = position_ + bytes;
+    position_ = position;
     // ORDER tail: publishes the record's bytes; pairs with the acquire in RingReader::poll().
-    producer_.tail.store(position_, std::memory_order_release);
-    if (position_ >= next_mark_) cross_mark();
+    producer_.tail.store(position, std::memory_order_release);
+    if (position >= next_mark_) cross_mark();
   }
 
   // Like try_reserve, but sleeps up to `timeout` until the service has made room.

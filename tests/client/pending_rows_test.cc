@@ -11,8 +11,8 @@
 namespace ringlog::client {
 namespace {
 
-const record::RowTemplate kLoss{shm::kKindRowFirst, 1, record::row_record_bytes(1)};
-const record::RowTemplate kAccuracy{shm::kKindRowFirst + 1, 1, record::row_record_bytes(1)};
+const record::RowTemplate kLoss{shm::kKindRowFirst, 1};
+const record::RowTemplate kAccuracy{shm::kKindRowFirst + 1, 1};
 
 class PendingRowsTest : public ::testing::Test {
  protected:

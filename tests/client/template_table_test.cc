@@ -13,7 +13,7 @@ namespace {
 
 uint16_t kind_of(const TemplateTable& table, std::span<const Item> items) {
   const record::RowTemplate* const shape = table.find(items);
-  return shape == nullptr ? uint16_t{0} : shape->kind;
+  return shape == nullptr ? uint16_t{0} : shape->kind();
 }
 
 TEST(TemplateTable, FindsNothingAtFirst) {
@@ -28,7 +28,7 @@ TEST(TemplateTable, FindsWhatWasAddedWhateverTheValues) {
   TemplateTable table;
   const Item row[] = {{"loss", 1.0}, {"acc", 0.5}};
   const record::RowTemplate* const added = table.add(row);
-  EXPECT_EQ(added->kind, shm::kKindRowFirst);
+  EXPECT_EQ(added->kind(), shm::kKindRowFirst);
   EXPECT_EQ(added->key_count, 2u);
   EXPECT_EQ(added->bytes, record::row_record_bytes(2));
   const Item other[] = {{"loss", -7.0}, {"acc", 1e300}};
@@ -49,7 +49,7 @@ TEST(TemplateTable, ForgetsTheOneAddedLast) {
   EXPECT_EQ(table.find_row(0), nullptr);
   EXPECT_EQ(table.next_kind(), shm::kKindRowFirst + 1);
   EXPECT_EQ(kind_of(table, kept), shm::kKindRowFirst);
-  EXPECT_EQ(table.add(gone)->kind, shm::kKindRowFirst + 1);
+  EXPECT_EQ(table.add(gone)->kind(), shm::kKindRowFirst + 1);
   EXPECT_EQ(kind_of(table, gone), shm::kKindRowFirst + 1);
 }
 
@@ -129,16 +129,16 @@ TEST(TemplateTable, HoldsThousandsAndKeepsThemApart) {
 TEST(TemplateTable, KindsOfRowHandlesAndOfKeySetsAreOneSequence) {
   TemplateTable table;
   const Item row[] = {{"a", 1.0}};
-  EXPECT_EQ(table.add(row)->kind, shm::kKindRowFirst);
+  EXPECT_EQ(table.add(row)->kind(), shm::kKindRowFirst);
   EXPECT_EQ(table.find_row(3), nullptr);
-  EXPECT_EQ(table.add_row(3, 2)->kind, shm::kKindRowFirst + 1);
+  EXPECT_EQ(table.add_row(3, 2)->kind(), shm::kKindRowFirst + 1);
   const Item other[] = {{"b", 1.0}};
-  EXPECT_EQ(table.add(other)->kind, shm::kKindRowFirst + 2);
-  EXPECT_EQ(table.add_row(0, 1)->kind, shm::kKindRowFirst + 3);
+  EXPECT_EQ(table.add(other)->kind(), shm::kKindRowFirst + 2);
+  EXPECT_EQ(table.add_row(0, 1)->kind(), shm::kKindRowFirst + 3);
   ASSERT_NE(table.find_row(3), nullptr);
   EXPECT_EQ(table.find_row(3)->key_count, 2u);
   EXPECT_EQ(table.find_row(3)->bytes, record::row_record_bytes(2));
-  EXPECT_EQ(table.find_row(0)->kind, shm::kKindRowFirst + 3);
+  EXPECT_EQ(table.find_row(0)->kind(), shm::kKindRowFirst + 3);
   EXPECT_EQ(table.find_row(1), nullptr) << "a gap is no template";
   EXPECT_EQ(table.find_row(4), nullptr);
 }

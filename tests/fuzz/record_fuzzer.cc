@@ -63,13 +63,13 @@ void check_row(Bytes bytes) {
     }
   });
   require(static_cast<bool>(read), "what the fast reader takes, the full reader reads");
-  const auto count = static_cast<uint32_t>(key_count);
-  const record::RowTemplate shape{64, count, record::row_record_bytes(key_count)};
+  const record::RowTemplate shape{64, key_count};
   std::vector<uint64_t> values(key_count + 1);
   std::memcpy(values.data(), row->bits, key_count * 8);
-  std::vector<std::byte> record(shape.bytes);
-  record::write_row(record.data(), shape, 1, row->step, row->time_ns, values.data());
-  require(std::memcmp(record.data() + sizeof(shm::RecordHeader), bytes.data(), bytes.size()) == 0,
+  std::vector<uint64_t> words(shape.bytes / 8);
+  auto* const record = reinterpret_cast<std::byte*>(words.data());
+  record::write_row(record, shape, 1, row->step, row->time_ns, values.data());
+  require(std::memcmp(record + sizeof(shm::RecordHeader), bytes.data(), bytes.size()) == 0,
           "a row is written back with the same bytes");
 }
 

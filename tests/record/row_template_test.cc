@@ -43,8 +43,7 @@ std::span<const std::byte> payload(const Words& words) {
 class RowTemplateTest : public ::testing::TestWithParam<size_t> {
  protected:
   const size_t count = GetParam();
-  const RowTemplate shape{shm::kKindRowFirst + 5, static_cast<uint32_t>(count),
-                          row_record_bytes(count)};
+  const RowTemplate shape{shm::kKindRowFirst + 5, count};
   const std::vector<uint64_t> bits = some_bits(count);
   const Words words = written(shape, bits);
 };
