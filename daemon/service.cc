@@ -67,6 +67,7 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
       notes_(unsent_folder(place.in_process), place.path),
       backlog_(clock_, static_cast<uint64_t>(shm::monotonic_ns())),
       mux_({.loop = loop_,
+            .opener = opener_,
             .drain = drain_,
             .writer = writer_,
             .network = network_,
@@ -163,11 +164,13 @@ void Service::stop() {
 
 void Service::run() {
   std::jthread network_thread = start_thread("network", [this] { network_.run(); });
+  std::jthread open_thread = start_thread("open", [this] { opener_.run(); });
   std::jthread tidy_thread = start_thread("tidy", [this] { tidier_.run(); });
   std::jthread store_thread = start_thread("store", [this] { writer_.run(); });
   std::jthread drain_thread = start_thread("drain", [this] { drain_.run(); });
   loop_.run();
   server_.close();
+  opener_.stop();
   // Each stage before the one it gives to.
   files_.stop();
   drain_.stop();
@@ -179,6 +182,8 @@ void Service::run() {
   diffs_.stop();
   network_.stop();
   network_thread.join();
+  // Last: it may be at a large store, and what is committed does not wait for that.
+  open_thread.join();
   log().info("ringlogd pid {} ends", ::getpid());
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Service: the object graph of ringlogd and its five threads; while a run is open the monitor has
+// Service: the object graph of ringlogd and its six threads; while a run is open the monitor has
 // its own (monitor/monitor.h).
 //
 //   auto service = Service::start(place, {});
@@ -16,6 +16,7 @@
 #include "daemon/limits.h"
 #include "daemon/monitor/monitor.h"
 #include "daemon/network.h"
+#include "daemon/opener.h"
 #include "daemon/recovery.h"
 #include "daemon/runtime_dir.h"
 #include "daemon/server.h"
@@ -75,6 +76,7 @@ class Service {
   FileKeeper files_;
   Drain drain_;
   Writer writer_;
+  Opener opener_;
   Tidier tidier_;
   DiffKeeper diffs_;
   Monitor monitor_;

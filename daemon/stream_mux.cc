@@ -5,7 +5,6 @@
 #include "daemon/names.h"
 #include "daemon/sinks/sink.h"
 #include "shm/live_page.h"
-#include "store/reader.h"
 
 #include <fcntl.h>
 #include <ringlog/version.h>
@@ -15,70 +14,7 @@
 
 namespace ringlog::service {
 
-struct StreamMux::Opened {
-  std::unique_ptr<store::Store> store;
-  std::optional<store::RunMeta> meta;
-  std::vector<store::ProducerState> producers;
-  std::vector<store::KeySet> key_sets;
-  store::SummaryFacts facts;
-  store::Cursors ends;
-  std::vector<store::RunFile> files;
-};
-
 namespace {
-
-// What an earlier service has not copied to the end.
-std::vector<store::RunFile> read_open_files(const std::string& dir) {
-  auto reader = store::RunReader::open(dir);
-  auto files = reader ? (*reader)->files() : Result<std::vector<store::RunFile>>(reader.error());
-  if (!files) {
-    log().warn("files of {} are not kept on: {}", dir, files.error().message);
-    return {};
-  }
-  std::erase_if(*files, [](const store::RunFile& file) { return file.facts.is_final; });
-  return std::move(*files);
-}
-
-// What the live summary goes on from, and where the lanes end.
-template <typename Opened>
-void read_rows(const std::string& dir, Opened& opened) {
-  auto reader = store::RunReader::open(dir);
-  auto facts = reader ? (*reader)->summary_facts() : Result<store::SummaryFacts>(reader.error());
-  if (facts) {
-    opened.facts = std::move(*facts);
-  } else {
-    log().warn("the live summary begins anew: {}", facts.error().message);
-  }
-  auto ends = reader ? (*reader)->ends() : Result<store::Cursors>(reader.error());
-  if (ends) {
-    opened.ends = std::move(*ends);
-  } else {
-    log().warn("rows that were lost are waited for by flush(kSent): {}", ends.error().message);
-  }
-}
-
-// On the store thread.
-template <typename Opened>
-Result<std::shared_ptr<Opened>> open_run(const std::string& dir) {
-  auto opened = std::make_shared<Opened>();
-  auto store = store::Store::open(dir);
-  if (!store) return store.take_error();
-  opened->store = std::move(*store);
-  if (Status s = shm::make_directories(dir + "/files", 0700); !s) return s.take_error();
-  auto meta = opened->store->meta();
-  if (!meta) return meta.take_error();
-  opened->meta = std::move(*meta);
-  auto producers = opened->store->producers();
-  if (!producers) return producers.take_error();
-  opened->producers = std::move(*producers);
-  auto key_sets = opened->store->key_sets();
-  if (!key_sets) return key_sets.take_error();
-  opened->key_sets = std::move(*key_sets);
-  if (opened->producers.empty()) return opened;
-  read_rows(dir, *opened);
-  opened->files = read_open_files(dir);
-  return opened;
-}
 
 Status check_spec(const RunSpec& spec) {
   if (Status s = check_root(spec.root); !s) return s;
@@ -248,15 +184,14 @@ void StreamMux::start_opening(Run& run) {
   run.state = State::kOpening;
   run.behind.reset();
   run.is_to_be_noted = false;
-  parts_.writer.post([this, dir = run.info.dir] {
-    auto opened = open_run<Opened>(dir);
+  parts_.opener.open(run.info.dir, [this, dir = run.info.dir](Opener::Opened opened) {
     // A Result cannot be copied into a std::function with its store, so it goes in a box.
-    auto box = std::make_shared<Result<std::shared_ptr<Opened>>>(std::move(opened));
+    auto box = std::make_shared<Opener::Opened>(std::move(opened));
     parts_.loop.post([this, dir, box] { on_opened(dir, std::move(*box)); });
   });
 }
 
-void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>> opened) {
+void StreamMux::on_opened(const std::string& dir, Opener::Opened opened) {
   Run& run = *runs_.at(dir);
   const auto waiting = std::exchange(run.waiting, {});
   if (!opened) {
@@ -299,7 +234,7 @@ void StreamMux::on_opened(const std::string& dir, Result<std::shared_ptr<Opened>
   }
 }
 
-std::shared_ptr<Stream> StreamMux::make_stream(const Run& run, Opened& opened) {
+std::shared_ptr<Stream> StreamMux::make_stream(const Run& run, OpenedRun& opened) {
   store::RunMeta meta;
   if (opened.meta) {
     meta = *opened.meta;

@@ -6,8 +6,9 @@
 // sent, or cannot be sent now: then it is opened again in its turn (backlog.h).  Watches the
 // processes and ends their producers.
 //
-// Belongs to the control thread; nothing here blocks: what touches a disk is done by the store
-// thread.  Replies are given by callback on the control thread, maybe before the call returns.
+// Belongs to the control thread; nothing here blocks: what touches a disk is done by the opener's
+// and the store thread.  Replies are given by callback on the control thread, maybe before the call
+// returns.
 
 #include "daemon/agreement.h"
 #include "daemon/backlog.h"
@@ -21,6 +22,7 @@
 #include "daemon/loop.h"
 #include "daemon/monitor/monitor.h"
 #include "daemon/network.h"
+#include "daemon/opener.h"
 #include "daemon/process_watch.h"
 #include "daemon/recovery.h"
 #include "daemon/run_spec.h"
@@ -64,6 +66,7 @@ class StreamMux {
   // All must outlive the mux.
   struct Parts {
     Loop& loop;
+    Opener& opener;
     Drain& drain;
     Writer& writer;
     Network& network;
@@ -176,7 +179,6 @@ class StreamMux {
     int64_t behind_next_ms = 0;    // when to try again
     bool is_to_be_noted = false;   // kClosing: the next service is to try again
   };
-  struct Opened;
   using WithRun = std::function<void(Result<Run*>)>;
 
   // stream_mux.cc: runs
@@ -184,8 +186,8 @@ class StreamMux {
   enum class Turn { kFirst, kLast };
   void with_run(const RunInfo& info, Turn turn, WithRun then);
   void start_opening(Run& run);
-  void on_opened(const std::string& dir, Result<std::shared_ptr<Opened>> opened);
-  std::shared_ptr<Stream> make_stream(const Run& run, Opened& opened);
+  void on_opened(const std::string& dir, Opener::Opened opened);
+  std::shared_ptr<Stream> make_stream(const Run& run, OpenedRun& opened);
   Result<Run*> find_run(const RunName& name);
   // Calls `then` with the run once it is open, if a service that has just started is still opening
   // it.  kNotFound, kInvalidArgument as above; errors of opening it.

@@ -66,6 +66,15 @@ class ManualLoop final : public Loop {
       for (const auto& task : now) task();
     }
   }
+  // Runs what is posted now.
+  void run() {
+    std::vector<std::function<void()>> now;
+    {
+      const std::lock_guard lock(mutex_);
+      now.swap(posted_);
+    }
+    for (const auto& task : now) task();
+  }
   void advance(int64_t ms) {
     clock_.now_ms += ms;
     while (!timers_.empty() && timers_.begin()->first <= clock_.now_ms) {
@@ -105,8 +114,11 @@ class MuxTest : public ::testing::Test {
     threads_[1] = std::thread([this] { tidier_.run(); });
     threads_[2] = std::thread([this] { writer_.run(); });
     threads_[3] = std::thread([this] { drain_.run(); });
+    threads_[4] = std::thread([this] { opener_.run(); });
   }
   ~MuxTest() override {
+    opener_.stop();
+    threads_[4].join();
     files_.stop();
     drain_.stop();
     threads_[3].join();
@@ -216,12 +228,14 @@ class MuxTest : public ::testing::Test {
                    auto box = std::make_shared<std::unique_ptr<Batch>>(std::move(batch));
                    drain_.post([stream, box] { stream->intake.confirm(std::move(*box)); });
                  }};
+  Opener opener_;
   Tidier tidier_;
   DiffKeeper diffs_;
   Monitor monitor_{{}, clock_, [](const std::shared_ptr<Stream>&, const store::Stats&) {}};
   const UnsentNotes notes_{"", dir_.path()};
   Backlog backlog_{clock_, 1};
   StreamMux mux_{{.loop = loop_,
+                  .opener = opener_,
                   .drain = drain_,
                   .writer = writer_,
                   .network = network_,
@@ -234,7 +248,7 @@ class MuxTest : public ::testing::Test {
                   .notes = notes_,
                   .clock = clock_,
                   .segments = {segments_}}};
-  std::thread threads_[4];
+  std::thread threads_[5];
 };
 
 }  // namespace ringlog::service

@@ -1,9 +1,11 @@
 // The StreamMux: runs that are opened and closed, processes that come and go, in orders that a real
 // service meets once in a while.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,6 +90,28 @@ TEST_F(MuxTest, ASegmentThatWaitsForItsRunKeepsItsNumberAndItsRank) {
   ASSERT_THAT(barrier("run"), IsOk());
   EXPECT_TRUE(std::filesystem::exists(path)) << "nor is it put aside";
   EXPECT_EQ(ledger("run").at(0).stored, 1u);
+}
+
+// A pipe in place of a file that LevelDB reads first stands for a disk that does not answer.
+TEST_F(MuxTest, ARunThatIsOpenedForLongKeepsNoOtherWaiting) {
+  auto joined = join("other");
+  ASSERT_THAT(joined, IsOk());
+  Producer process(std::move(joined->segment_fd));
+  { const RowStore store(dir_of("slow")); }
+  const std::string current = dir_of("slow") + "/store/CURRENT";
+  ASSERT_EQ(::unlink(current.c_str()), 0);
+  ASSERT_EQ(::mkfifo(current.c_str(), 0600), 0);
+  bool is_opened = false;
+  mux_.inform_init(spec_of("slow"), peer(), [&](const Result<Attached>&) { is_opened = true; });
+  process.register_keys(0, 64, {"a"});
+  ASSERT_TRUE(process.log(0, 64, {1}));
+  ASSERT_THAT(barrier("other"), IsOk());
+  EXPECT_EQ(ledger("other").at(0).stored, 1u);
+  EXPECT_FALSE(is_opened);
+  while (!is_opened) {
+    const shm::Fd answer(::open(current.c_str(), O_WRONLY | O_NONBLOCK));
+    loop_.run();
+  }
 }
 
 // One that finished and dies a moment later is not known to the intake any more.
