@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -20,6 +21,9 @@ namespace {
 using shm::errno_error;
 
 constexpr size_t kFdsMax = 4;
+// How long a service that does not accept may hold connect() up once its queue is full: a program
+// that logs may be waiting for this.
+constexpr timeval kConnectMax{.tv_sec = 1, .tv_usec = 0};
 // A control reply is a list of runs at most; more is not one of our services.
 constexpr size_t kReplySizeMax = 64 << 20;
 
@@ -103,12 +107,14 @@ Result<std::unique_ptr<ControlClient>> ControlClient::connect(const std::string&
   auto moved = shm::above_standard(std::move(made));
   if (!moved) return moved.take_error();
   shm::Fd fd = std::move(*moved);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kConnectMax, sizeof kConnectMax);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     const std::string what = "connect to " + runtime_dir + "/service.sock";
     if (errno == EACCES || errno == EPERM) return errno_error(what);
+    if (errno == EAGAIN) return Error{Code::kTimeout, what + ": the service does not answer"};
     return Error{Code::kServiceGone, errno_error(what).message};
   }
   if (Status s = check_peer(fd.get()); !s) {

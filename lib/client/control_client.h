@@ -37,6 +37,7 @@ class ControlClient {
  public:
   // Connects to the service of `runtime_dir`.  Does not start one.
   //   kServiceGone  nobody listens; kPermission  it belongs to another user; kIo
+  //   kTimeout      it accepts nobody and its queue is full
   static Result<std::unique_ptr<ControlClient>> connect(const std::string& runtime_dir);
 
   // Sends the request (its version is set here) with `fds` and waits for the reply.

@@ -95,9 +95,18 @@ class RingWriter {
 
   uint64_t position() const { return position_; }
   uint64_t capacity() const { return capacity_; }
-  uint64_t next_seq() const { return next_seq_; }
+  // Any thread may ask.
+  uint64_t next_seq() const {
+    // ORDER seq: relaxed, a count for who asks how many rows there were; it publishes nothing.
+    return std::atomic_ref(next_seq_).load(std::memory_order_relaxed);
+  }
   // The sequence number of the row being attempted; call once per attempt.
-  uint64_t take_seq() { return next_seq_++; }
+  uint64_t take_seq() {
+    const uint64_t seq = next_seq_;
+    // ORDER seq: only the writing thread stores, so that no locked instruction is needed.
+    std::atomic_ref(next_seq_).store(seq + 1, std::memory_order_relaxed);
+    return seq;
+  }
 
  private:
   bool refresh_head(uint32_t bytes);
@@ -111,10 +120,10 @@ class RingWriter {
   const uint64_t mask_;
   DoorbellPage& doorbell_;
   // Owned by the writing thread.
-  uint64_t position_;     // == producer_.tail
-  uint64_t head_cached_;  // <= consumer_.head
-  uint64_t next_mark_;    // the next multiple of capacity / kMarksPerRing
-  uint64_t next_seq_ = 0;
+  uint64_t position_;              // == producer_.tail
+  uint64_t head_cached_;           // <= consumer_.head
+  uint64_t next_mark_;             // the next multiple of capacity / kMarksPerRing
+  mutable uint64_t next_seq_ = 0;  // mutable for atomic_ref, which takes no const object
 };
 
 }  // namespace ringlog::shm

@@ -138,8 +138,9 @@ class FakeService {
   FakeService(const FakeService&) = delete;
   FakeService& operator=(const FakeService&) = delete;
 
+  Result<std::unique_ptr<ControlClient>> try_connect() { return ControlClient::connect(path_); }
   std::unique_ptr<ControlClient> connect() {
-    auto client = ControlClient::connect(path_);
+    auto client = try_connect();
     EXPECT_THAT(client, IsOk());
     return client ? std::move(*client) : nullptr;
   }
@@ -177,6 +178,17 @@ TEST(ControlClient, SaysWhereNobodyListens) {
   EXPECT_THAT(ControlClient::connect(dir.path()),
               FailsWith(Code::kServiceGone, HasSubstr(dir.path() + "/service.sock")));
   EXPECT_THAT(ControlClient::connect(dir.file("missing")), FailsWith(Code::kServiceGone));
+}
+
+TEST(ControlClient, DoesNotWaitForAServiceThatAcceptsNobody) {
+  const test::Watchdog watchdog;
+  FakeService service([](Peer& peer) { peer.await_close(); });
+  std::vector<std::unique_ptr<ControlClient>> queued;
+  for (auto client = service.try_connect(); client; client = service.try_connect()) {
+    queued.push_back(std::move(*client));
+    ASSERT_LT(queued.size(), 10u);
+  }
+  EXPECT_THAT(service.try_connect(), FailsWith(Code::kTimeout, HasSubstr("does not answer")));
 }
 
 TEST(ControlClient, SendsItsVersionAndBringsTheReply) {
