@@ -1,5 +1,6 @@
 // The hot path of RunCore: from a row in the caller's hands to a committed record in the ring.
 
+#include "client/keep_errno.h"
 #include "client/pending_reply.h"
 #include "client/process.h"
 #include "client/ring_use.h"
@@ -79,6 +80,7 @@ constexpr uint32_t kKindsMax = 60000;
 }  // namespace
 
 ThreadRing* RunCore::find_ring() noexcept {
+  const client::KeepErrno errno_kept;
   client::ThreadRings& mine = client::t_rings;
   mine.session_id = client::ThreadRings::kNone;
   if (client::HeldMutex::any_is_mine()) return nullptr;
@@ -146,6 +148,7 @@ std::byte* RunCore::make_room(ThreadRing& ring, uint32_t bytes) noexcept {
 }
 
 void RunCore::check_ring(ThreadRing& ring, int64_t time_ns) noexcept {
+  const client::KeepErrno errno_kept;
   ring.next_check_ns = static_cast<int64_t>(static_cast<uint64_t>(time_ns) + kCheckEveryNs);
   Session* const open = client::session_of(ring);
   if (open == nullptr) return;
@@ -156,6 +159,7 @@ void RunCore::check_ring(ThreadRing& ring, int64_t time_ns) noexcept {
 
 void RunCore::put_row_when_full(ThreadRing& ring, const RowTemplate& shape, uint64_t seq,
                                 uint64_t step, int64_t time_ns, const uint64_t* bits) noexcept {
+  const client::KeepErrno errno_kept;
   std::byte* at = make_room(ring, shape.bytes);
   if (at != nullptr && !ring.pending.is_empty()) {
     // What was kept while the ring was full comes first; only then there is room for this row.
@@ -282,6 +286,7 @@ bool RunCore::log_template(ThreadRing& ring, std::span<const Item> items, uint64
 
 void RunCore::log_free(ThreadRing& ring, std::span<const Item> items, uint64_t step,
                        int64_t time_ns) {
+  const client::KeepErrno errno_kept;
   if (Status s = record::check_items(items); !s) {
     Error why = std::move(s.take_error()).in("log: the row is dropped");
     drop_attempt(ring);
@@ -325,6 +330,7 @@ bool has_repeated_path(const std::vector<record::ColumnSpec>& columns) {
 }  // namespace
 
 const RowTemplate* RunCore::register_items(ThreadRing& ring, std::span<const Item> items) {
+  const client::KeepErrno errno_kept;
   if (ring.templates.is_full() || ring.templates.next_kind() > kKindsMax) return nullptr;
   std::vector<record::ColumnSpec> columns;
   for (const Item& item : items) {
@@ -346,6 +352,7 @@ const RowTemplate* RunCore::register_items(ThreadRing& ring, std::span<const Ite
 }
 
 const RowTemplate* RunCore::register_row(ThreadRing& ring, const RowCore& row) noexcept {
+  const client::KeepErrno errno_kept;
   try {
     if (row.is_refused || ring.templates.next_kind() > kKindsMax) return nullptr;
     std::vector<record::ColumnSpec> columns;

@@ -1,5 +1,6 @@
 #include "client/session.h"
 
+#include "client/keep_errno.h"
 #include "client/process_facts.h"
 #include "shm/failpoint.h"
 #include "shm/futex.h"
@@ -233,9 +234,8 @@ void Session::check_service() noexcept {
   const int64_t now = shm::monotonic_coarse_ms();
   if (now < next_repair_ms_) return;
   next_repair_ms_ = now + kRepairPauseMs;
-  const int kept = errno;
+  const KeepErrno errno_kept;
   segment_name_.empty() ? look_for_unnamed_segment() : look_for_named_segment();
-  errno = kept;
 }
 
 // A new service finds the segment by its name, so this process need not even connect to it; who

@@ -1,5 +1,7 @@
 #include "client/standard_error.h"
 
+#include "client/keep_errno.h"
+
 #include <signal.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -47,18 +49,15 @@ class WithoutSigpipe {
 }  // namespace
 
 void say_on_stderr(std::string_view text) noexcept {
-  const int kept = errno;
+  const KeepErrno errno_kept;
   static constexpr std::string_view kBegin = "ringlog: ";
   const std::array<iovec, 3> parts{{{const_cast<char*>(kBegin.data()), kBegin.size()},
                                     {const_cast<char*>(text.data()), text.size()},
                                     {const_cast<char*>("\n"), 1}}};
-  {
-    WithoutSigpipe quietly;
-    if (::writev(STDERR_FILENO, parts.data(), parts.size()) < 0 && errno == EPIPE) {
-      quietly.has_raised();
-    }
+  WithoutSigpipe quietly;
+  if (::writev(STDERR_FILENO, parts.data(), parts.size()) < 0 && errno == EPIPE) {
+    quietly.has_raised();
   }
-  errno = kept;
 }
 
 }  // namespace ringlog::client

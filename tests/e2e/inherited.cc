@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -96,7 +97,11 @@ void log_early() {
   g_run->log({{"who", 2}, {"i", 0}});
 }
 
-void log_from_handler(int) { g_run->log({{"who", 3}, {"i", 0}}); }
+void log_from_handler(int) {
+  const int before = errno;  // of what is interrupted
+  g_run->log({{"who", 3}, {"i", 0}});
+  expect(errno == before, "a row in a handler leaves errno alone");
+}
 
 // Signals, and other people's fork handlers, that log before the library knows of the fork.
 void early_rows() {
