@@ -230,7 +230,7 @@ void RunCore::log_row_free(ThreadRing& ring, const RowCore& row, uint64_t step,
                            std::span<const double> cells) noexcept {
   try {
     std::vector<Item> items;
-    for (size_t i = 0; i < cells.size(); ++i) items.emplace_back(row.keys[i], cells[i]);
+    for (size_t i = 0; i < cells.size(); ++i) items.push_back({row.keys[i], cells[i]});
     log_free(ring, items, step, ring.clock.now_ns());
   } catch (const std::exception& e) {
     drop_attempt(ring);
