@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace ringlog::client {
 
@@ -131,12 +132,16 @@ Result<ControlAnswer> ControlClient::call(capnp::MallocMessageBuilder& request,
   request.getRoot<schema::ControlRequest>().setVersion(schema::PROTOCOL_VERSION);
   auto words = capnp::messageToFlatArray(request);
   auto bytes = words.asBytes();
+  if (std::exchange(is_given_up_, true)) {
+    return Error{Code::kServiceGone, "the connection to the service was given up"};
+  }
   if (Status s = send(std::as_bytes(std::span(bytes.begin(), bytes.size())), fds, deadline); !s) {
     return s.take_error();
   }
   try {
     auto answer = receive(deadline);
     if (!answer) return answer;
+    is_given_up_ = false;
     auto reply = answer->reply();
     if (reply.isError()) {
       return Error{code_of(reply.getError().getCode()), reply.getError().getMessage().cStr()};
@@ -180,6 +185,7 @@ Status ControlClient::send(std::span<const std::byte> bytes, std::span<const int
 
 Result<ControlAnswer> ControlClient::receive(int64_t deadline_ns) {
   std::vector<shm::Fd> fds;
+  fds.reserve(kFdsMax);  // before any come, so that none is lost for want of memory
   auto words = kj::heapArray<capnp::word>(512);
   size_t size = 0;
   for (;;) {
@@ -215,6 +221,7 @@ Result<ControlAnswer> ControlClient::receive(int64_t deadline_ns) {
 }
 
 bool ControlClient::is_alive() const {
+  if (is_given_up_) return false;
   pollfd entry{fd_.get(), POLLRDHUP, 0};
   return ::poll(&entry, 1, 0) == 0 ||
          (entry.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL)) == 0;

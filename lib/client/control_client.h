@@ -41,13 +41,17 @@ class ControlClient {
   static Result<std::unique_ptr<ControlClient>> connect(const std::string& runtime_dir);
 
   // Sends the request (its version is set here) with `fds` and waits for the reply.
-  //   kTimeout      no reply in time; the connection cannot be used any more
-  //   kServiceGone  the connection broke
+  //   kTimeout      no reply in time
+  //   kServiceGone  the connection broke, or was given up before
+  //   kCorrupt      the reply is none
   //   otherwise     what the service answered as an error, its message verbatim
+  // Throws std::bad_alloc.  The connection is given up after all of these but an answered error:
+  // a reply may still be on its way, and the next call would take it for its own.
   Result<ControlAnswer> call(capnp::MallocMessageBuilder& request, std::span<const int> fds,
                              std::chrono::milliseconds timeout);
 
-  // False once the service closed the connection or died.  One system call, never blocks.
+  // False once the service closed the connection or died, or call() gave it up.  At most one
+  // system call, never blocks.
   bool is_alive() const;
 
  private:
@@ -56,6 +60,7 @@ class ControlClient {
   Result<ControlAnswer> receive(int64_t deadline_ns);
 
   shm::Fd fd_;
+  bool is_given_up_ = false;
 };
 
 }  // namespace ringlog::client

@@ -305,11 +305,9 @@ Result<ControlAnswer> Session::call_locked(capnp::MallocMessageBuilder& request,
     const milliseconds left((deadline - shm::monotonic_ns()) / 1'000'000);
     auto answer = (*control)->call(request, fds, std::max(left, milliseconds(1)));
     if (answer) return answer;
-    const Code code = answer.error().code;
-    // A connection with an answer still on its way cannot be used for the next question.
-    if (code == Code::kServiceGone || code == Code::kTimeout) control_.reset();
     // A service that dies under the question leaves it to the next one.
-    if (code != Code::kServiceGone || shm::monotonic_ns() >= deadline) return answer;
+    const bool is_gone = answer.error().code == Code::kServiceGone;
+    if (!is_gone || shm::monotonic_ns() >= deadline) return answer;
   }
 }
 
@@ -327,7 +325,9 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   auto blob = message.initRoot<schema::ControlRequest>().initBlob();
   blob.setRunId(run_id_.c_str());
   blob.setProducer(producer_id());
-  blob.setId(next_blob_id_);
+  // Never used again: a question given up may be answered behind the next one.
+  const uint64_t id = next_blob_id_++;
+  blob.setId(id);
   blob.setSize(bytes.size());
   blob.setDir(run_dir_.c_str());
   const int fd = file->get();
@@ -336,7 +336,7 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   auto answer = call_locked(message, std::span(&fd, 1), timeout);
   if (!answer) return answer.take_error();
   RINGLOG_FAILPOINT("after_blob");
-  return next_blob_id_++;
+  return id;
 }
 
 Result<std::string> Session::fetch_reply(const shm::Mailbox::Claim& claim, milliseconds timeout) {

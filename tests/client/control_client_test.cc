@@ -13,16 +13,39 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <new>
 #include <thread>
 
 #include "result_matchers.h"
 #include "seed.h"
 #include "temp_dir.h"
 #include "watchdog.h"
+
+namespace {
+
+// The allocation of this thread that fails, counted down; 0: none will, or it has failed.
+thread_local int t_fails_in = 0;
+
+void* allocate(size_t size) {
+  if (t_fails_in > 0 && --t_fails_in == 0) throw std::bad_alloc();
+  void* const at = std::malloc(size == 0 ? 1 : size);
+  if (at == nullptr) throw std::bad_alloc();
+  return at;
+}
+
+}  // namespace
+
+void* operator new(size_t size) { return allocate(size); }
+void* operator new[](size_t size) { return allocate(size); }
+void operator delete(void* at) noexcept { std::free(at); }
+void operator delete[](void* at) noexcept { std::free(at); }
+void operator delete(void* at, size_t) noexcept { std::free(at); }
+void operator delete[](void* at, size_t) noexcept { std::free(at); }
 
 namespace ringlog::client {
 namespace {
@@ -303,6 +326,58 @@ TEST(ControlClient, NoReplyIsATimeout) {
   auto client = service.connect();
   EXPECT_THAT(ask(*client, milliseconds(20)),
               FailsWith(Code::kTimeout, "the service does not answer"));
+  EXPECT_FALSE(client->is_alive());
+}
+
+TEST(ControlClient, LateReplyIsNotTheNextQuestions) {
+  const test::Watchdog watchdog;
+  FakeService service([](Peer& peer) {
+    peer.read();
+    peer.write(framed([](auto reply) { reply.initStatus().setPid(1); }));
+    peer.await_close();
+  });
+  auto client = service.connect();
+  // Given up with the question sent: after no time at all.
+  EXPECT_THAT(ask(*client, milliseconds(0)), FailsWith(Code::kTimeout));
+  EXPECT_THAT(ask(*client), FailsWith(Code::kServiceGone, HasSubstr("given up")));
+}
+
+// Found by the rows of a program without memory: large ones were refused for want of their bytes.
+TEST(ControlClient, ReplyThatNoMemoryCouldTakeIsNotTheNextQuestions) {
+  const test::Watchdog watchdog;
+  int failures = 0;
+  for (int n = 1; n < 100; ++n) {
+    // Answers with the text of the question.
+    FakeService service([](Peer& peer) {
+      for (auto words = peer.read(); words.size() > 0; words = peer.read()) {
+        capnp::FlatArrayMessageReader reader(words);
+        const auto text = reader.getRoot<schema::ControlRequest>().getStop();
+        peer.write(framed([&](auto reply) { reply.initStatus().setVersion(text); }));
+      }
+    });
+    auto client = service.connect();
+    capnp::MallocMessageBuilder first;
+    capnp::MallocMessageBuilder second;
+    first.initRoot<schema::ControlRequest>().setStop("first");
+    second.initRoot<schema::ControlRequest>().setStop("second");
+    t_fails_in = n;
+    try {
+      EXPECT_THAT(client->call(first, {}, kLong), IsOk());
+    } catch (const std::bad_alloc&) {
+      ++failures;
+    }
+    const bool has_failed = std::exchange(t_fails_in, 0) == 0;
+    if (!has_failed) break;
+    // Either it was never sent or its reply was read whole, or there is no next.
+    auto next = client->call(second, {}, kLong);
+    if (next) {
+      EXPECT_EQ(next->reply().getStatus().getVersion(), "second");
+    } else {
+      EXPECT_THAT(next, FailsWith(Code::kServiceGone, HasSubstr("given up")));
+      EXPECT_FALSE(client->is_alive());
+    }
+  }
+  EXPECT_GT(failures, 3);
 }
 
 TEST(ControlClient, HalfAReplyIsATimeout) {
