@@ -205,12 +205,14 @@ class StreamMux {
   static Behind behind_of(const Run& run, const Network::View& sinks);
   const RunStatus* find_unsent(const std::string& dir) const;
 
-  // mux_members.cc: producers
+  // mux_joins.cc: new producers
   void join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,
             const std::string& notice, const Reply<Attached>& reply);
   void reply_when_stored(Run& run, const std::shared_ptr<Port>& port,
                          const std::shared_ptr<Attached>& attached, std::shared_ptr<shm::Fd> pidfd,
                          const Reply<Attached>& reply);
+
+  // mux_members.cc: producers
   void add_member(Run& run, std::shared_ptr<Port> port, const store::ProducerState& state,
                   std::shared_ptr<shm::Fd> pidfd, std::function<void()> stored);
   void watch(Run& run, uint32_t producer);
