@@ -48,6 +48,16 @@ Result<std::shared_ptr<Port>> make_port(const StreamMux::Parts& parts, const Run
   return port;
 }
 
+// The words are another process's; what they say decides only whether it keeps its place.
+bool is_used(const Port& port) {
+  for (uint32_t ring = 0; ring < port.readers.size(); ++ring) {
+    const shm::RingProducer& words = port.segment->ring_producer(ring);
+    if (words.in_use.load(std::memory_order_relaxed) != 0) return true;
+    if (words.tail.load(std::memory_order_relaxed) != 0) return true;
+  }
+  return false;
+}
+
 // The folder of all runs, of which `info.dir` is two levels below.
 std::string root_of(const RunInfo& info) {
   const size_t tail = info.project.size() + info.run_id.size() + 2;
@@ -56,8 +66,14 @@ std::string root_of(const RunInfo& info) {
 
 }  // namespace
 
+Error unheard_error(const Peer& peer) {
+  return {Code::kNotFound,
+          "process " + std::to_string(peer.pid) + " does not wait for its answer any more"};
+}
+
 void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,
                      const std::string& notice, const Reply<Attached>& reply) {
+  if (peer.has_left()) return reply(unheard_error(peer));
   if (!peer.pidfd) {
     // Asked again for the reason; it was tried when the connection came.
     auto again = open_pidfd(peer.pid, peer.pid_start);
@@ -70,6 +86,7 @@ void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host
   retire_finished(peer.pid);
   // Whoever died a moment ago leaves its rank free.
   note_dead_members(run);
+  let_go_unheard(run, peer);
   RunBoard& board = run.stream->board;
   auto state = board.join(spec, peer, host, parts_.clock.realtime_ns(), last_orphan(run.info.dir));
   if (!state) return reply(state.take_error());
@@ -98,7 +115,24 @@ void StreamMux::join(Run& run, const ProducerSpec& spec, const std::string& host
   log().info("run {}: pid {} joins as rank {} attempt {} worker {}", run.info.run_id, peer.pid,
              state->rank, state->attempt, state->worker);
   reply_when_stored(run, *port, attached, std::make_shared<shm::Fd>(std::move(*pidfd)), reply);
+  run.members.at(state->producer).asked_through = peer.socket;
   watch(run, state->producer);
+}
+
+// Those whose answer never reached the process that asks again.  It would be beside itself, a
+// worker of a rank that nobody has taken.
+void StreamMux::let_go_unheard(Run& run, const Peer& peer) {
+  for (auto& [producer, member] : run.members) {
+    if (member.pid != peer.pid || member.pid_start != peer.pid_start || member.is_dead) continue;
+    if (!member.asked_through || !member.asked_through->is_closed()) continue;
+    if (!member.port || is_used(*member.port)) continue;
+    log().info("run {}: pid {} asks again, producer {} is let go", run.info.run_id, peer.pid,
+               producer);
+    member.watch.reset();
+    member.is_dead = true;
+    run.stream->board.mark_gone(producer);
+    end_member(run, producer, {.forced = End{"finished", 0, 0, "its process did not hear of it"}});
+  }
 }
 
 // The producer is known to the store before the client hears of it, so that a service that dies now

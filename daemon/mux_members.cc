@@ -363,6 +363,8 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
   log().info("run {}: goes on with segment {} of pid {}", run.info.run_id, (*port)->uuid,
              state.pid);
   add_member(run, *port, state, pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr, {});
+  // The service before may have ended before it could answer.
+  run.members.at(state.producer).asked_through = std::make_shared<PeerSocket>();
   watch(run, state.producer);
   if (is_ended) {
     run.members.at(state.producer).is_settled = true;

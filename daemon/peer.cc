@@ -4,6 +4,7 @@
 #include "daemon/monitor/text_file.h"
 #include "daemon/process_watch.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <time.h>  // NOLINT(modernize-deprecated-headers): clock_gettime
 #include <unistd.h>
@@ -24,6 +25,17 @@ Peer peer_of(int fd) {
     peer.pidfd = std::make_shared<shm::Fd>(std::move(*pidfd));
   }
   return peer;
+}
+
+bool PeerSocket::is_closed() const {
+  if (fd < 0) return true;
+  // Closed altogether; one that only sends no more may wait for its answer.
+  pollfd entry{fd, 0, 0};
+  return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+bool Peer::has_left() const {
+  return (pidfd && is_dead(pidfd->get())) || (socket && socket->is_closed());
 }
 
 OwnUse own_use() {

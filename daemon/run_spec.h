@@ -40,12 +40,24 @@ struct RunSpec {
   std::string work_tree;   // of git, whose diff is kept; empty: none
 };
 
+// A connection for who may outlive it.
+struct PeerSocket {
+  int fd = -1;  // -1: it is closed
+  // Also when the other end is.  For the thread that serves it.
+  bool is_closed() const;
+};
+
 // Who is at the other end of a connection: from the kernel, never from a message.
 struct Peer {
   int32_t pid = 0;
   uint32_t uid = 0;
   uint64_t pid_start = 0;
   std::shared_ptr<shm::Fd> pidfd;
+  std::shared_ptr<const PeerSocket> socket;
+
+  // True once nobody can be given an answer: the process is dead or has closed its end.  For the
+  // thread that serves the connection.
+  bool has_left() const;
 };
 
 struct Attached {

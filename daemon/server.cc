@@ -4,6 +4,7 @@
 #include "daemon/log.h"
 #include "daemon/messages.h"
 #include "daemon/peer.h"
+#include "daemon/server_connection.h"
 #include "daemon/server_reply.h"
 
 #include <capnp/serialize-async.h>
@@ -37,15 +38,6 @@ class ConnectionErrors final : public kj::TaskSet::ErrorHandler {
   }
 };
 
-struct Connection {
-  kj::Own<kj::AsyncCapabilityStream> stream;
-  Peer peer;
-  bool is_stranger = false;
-  std::array<kj::AutoCloseFd, kRequestFdsMax> fd_space;
-  std::vector<std::string> uuids;           // of the segments attached through it
-  std::shared_ptr<SyncClient> sync_client;  // once it has had runs forwarded
-};
-
 // Of a request that has both.
 template <typename Request>
 RunName name_in(Request request) {
@@ -70,21 +62,22 @@ struct Server::Impl {
   Accepted refuse_for_lack_of_fds();
   void keep_reserve();
   void start(shm::Fd fd);
-  kj::Promise<void> serve(Connection& connection);
-  kj::Promise<void> answer(Connection& connection, capnp::MessageReaderAndFds& message);
-  kj::Promise<OutgoingPtr> dispatch(Connection& connection, schema::ControlRequest::Reader request,
+  kj::Promise<void> serve(ClientConnection& connection);
+  kj::Promise<void> answer(ClientConnection& connection, capnp::MessageReaderAndFds& message);
+  kj::Promise<OutgoingPtr> dispatch(ClientConnection& connection,
+                                    schema::ControlRequest::Reader request,
                                     std::vector<shm::Fd> fds);
-  static OutgoingPtr refusal(const Connection& connection, uint32_t version);
+  static OutgoingPtr refusal(const ClientConnection& connection, uint32_t version);
   kj::Promise<OutgoingPtr> query(schema::Query::Reader request);
-  kj::Promise<OutgoingPtr> sync(Connection& connection, schema::Sync::Reader request);
+  kj::Promise<OutgoingPtr> sync(ClientConnection& connection, schema::Sync::Reader request);
   kj::Promise<OutgoingPtr> agree(schema::Agree::Reader request);
-  kj::Promise<OutgoingPtr> act(Connection& connection, schema::ControlRequest::Reader request,
+  kj::Promise<OutgoingPtr> act(ClientConnection& connection, schema::ControlRequest::Reader request,
                                std::vector<shm::Fd> fds);
-  kj::Promise<OutgoingPtr> attached(Connection& connection,
+  kj::Promise<OutgoingPtr> attached(ClientConnection& connection,
                                     const std::function<void(Reply<Attached>)>& request);
-  kj::Promise<OutgoingPtr> resume(Connection& connection, schema::Resume::Reader request,
+  kj::Promise<OutgoingPtr> resume(ClientConnection& connection, schema::Resume::Reader request,
                                   std::vector<shm::Fd> fds);
-  kj::Promise<OutgoingPtr> fetch(Connection& connection, schema::FetchReply::Reader request);
+  kj::Promise<OutgoingPtr> fetch(ClientConnection& connection, schema::FetchReply::Reader request);
   kj::Promise<OutgoingPtr> teardown();
   void keep_house();
   void close();
@@ -206,17 +199,18 @@ void Server::Impl::keep_reserve() {
 void Server::Impl::start(shm::Fd fd) {
   if (connection_count >= kConnectionsMax) {
     log().error("a connection was refused: {} are open", connection_count);
-    return;
+    const std::string open = std::to_string(connection_count);
+    return send_at_once(
+        fd.get(), *error_reply({Code::kTooLarge, "the service has " + open +
+                                                     " connections open, which is its limit"}));
   }
-  auto connection = kj::heap<Connection>();
-  connection->peer = peer_of(fd.get());
-  connection->is_stranger = connection->peer.uid != ::geteuid();
+  auto connection = kj::heap<ClientConnection>(fd.get());
   connection->stream = loop.io().lowLevelProvider->wrapUnixSocketFd(
       fd.release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
                         kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
                         kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK);
   ++connection_count;
-  Connection& borrowed = *connection;
+  ClientConnection& borrowed = *connection;
   connections->add(kj::evalNow([&] { return serve(borrowed); })
                        .catch_([this, &borrowed](kj::Exception&& exception) {
                          if (exception.getType() == kj::Exception::Type::DISCONNECTED) return;
@@ -230,7 +224,7 @@ void Server::Impl::start(shm::Fd fd) {
                        .attach(kj::mv(connection), kj::defer([this] { --connection_count; })));
 }
 
-kj::Promise<void> Server::Impl::serve(Connection& connection) {
+kj::Promise<void> Server::Impl::serve(ClientConnection& connection) {
   capnp::ReaderOptions options;
   options.traversalLimitInWords = kRequestBytesMax / sizeof(capnp::word);
   return capnp::tryReadMessage(*connection.stream,
@@ -246,7 +240,7 @@ kj::Promise<void> Server::Impl::serve(Connection& connection) {
       });
 }
 
-kj::Promise<void> Server::Impl::answer(Connection& connection,
+kj::Promise<void> Server::Impl::answer(ClientConnection& connection,
                                        capnp::MessageReaderAndFds& message) {
   std::vector<shm::Fd> fds;
   for (kj::AutoCloseFd& fd : message.fds) {
@@ -275,7 +269,7 @@ kj::Promise<void> Server::Impl::answer(Connection& connection,
 }
 
 // Peers that are not served, whatever they ask; nullptr: this one is.
-OutgoingPtr Server::Impl::refusal(const Connection& connection, uint32_t version) {
+OutgoingPtr Server::Impl::refusal(const ClientConnection& connection, uint32_t version) {
   if (connection.is_stranger) {
     return error_reply({Code::kPermission, "the service belongs to user " +
                                                std::to_string(::geteuid()) + ", process " +
@@ -289,7 +283,7 @@ OutgoingPtr Server::Impl::refusal(const Connection& connection, uint32_t version
                                           std::to_string(schema::PROTOCOL_VERSION)});
 }
 
-kj::Promise<OutgoingPtr> Server::Impl::dispatch(Connection& connection,
+kj::Promise<OutgoingPtr> Server::Impl::dispatch(ClientConnection& connection,
                                                 schema::ControlRequest::Reader request,
                                                 std::vector<shm::Fd> fds) {
   if (auto refused = refusal(connection, request.getVersion())) return kj::mv(refused);
@@ -329,7 +323,8 @@ kj::Promise<OutgoingPtr> Server::Impl::query(schema::Query::Reader request) {
   return kj::mv(promise);
 }
 
-kj::Promise<OutgoingPtr> Server::Impl::sync(Connection& connection, schema::Sync::Reader request) {
+kj::Promise<OutgoingPtr> Server::Impl::sync(ClientConnection& connection,
+                                            schema::Sync::Reader request) {
   auto [reply, promise] = reply_with_runs(loop);
   if (!connection.sync_client) {
     connection.sync_client = std::make_shared<SyncClient>(SyncClient{++sync_client_count});
@@ -355,13 +350,13 @@ kj::Promise<OutgoingPtr> Server::Impl::agree(schema::Agree::Reader request) {
 }
 
 // Requests that are answered with `ok` or an error.
-kj::Promise<OutgoingPtr> Server::Impl::act(Connection& connection,
+kj::Promise<OutgoingPtr> Server::Impl::act(ClientConnection& connection,
                                            schema::ControlRequest::Reader request,
                                            std::vector<shm::Fd> fds) {
   auto [reply, promise] = reply_with<Done>(loop, [](Outgoing& out, Done&) { out.reply().setOk(); });
   switch (request.which()) {
     case schema::ControlRequest::INFORM_START:
-      mux.inform_start(request.getInformStart().cStr(), reply);
+      mux.inform_start(request.getInformStart().cStr(), connection.uuids, reply);
       break;
     case schema::ControlRequest::BLOB: {
       const auto blob = request.getBlob();
@@ -398,7 +393,7 @@ kj::Promise<OutgoingPtr> Server::Impl::act(Connection& connection,
 }
 
 kj::Promise<OutgoingPtr> Server::Impl::attached(
-    Connection& connection, const std::function<void(Reply<Attached>)>& request) {
+    ClientConnection& connection, const std::function<void(Reply<Attached>)>& request) {
   auto pair =
       reply_with<Attached>(loop, [doorbell = config.doorbell_fd](Outgoing& out, Attached& a) {
         write_attached(a, out.reply().initAttached());
@@ -417,7 +412,7 @@ kj::Promise<OutgoingPtr> Server::Impl::attached(
   });
 }
 
-kj::Promise<OutgoingPtr> Server::Impl::resume(Connection& connection,
+kj::Promise<OutgoingPtr> Server::Impl::resume(ClientConnection& connection,
                                               schema::Resume::Reader request,
                                               std::vector<shm::Fd> fds) {
   auto uuid = std::make_shared<std::string>();
@@ -437,7 +432,7 @@ kj::Promise<OutgoingPtr> Server::Impl::resume(Connection& connection,
   });
 }
 
-kj::Promise<OutgoingPtr> Server::Impl::fetch(Connection& connection,
+kj::Promise<OutgoingPtr> Server::Impl::fetch(ClientConnection& connection,
                                              schema::FetchReply::Reader request) {
   auto bytes =
       mux.fetch_reply(connection.uuids, request.getSlot(), request.getWord(), connection.peer);

@@ -39,6 +39,8 @@ RunInfo place_of(const std::string& root, const std::string& project, const std:
 }  // namespace
 
 void StreamMux::inform_init(RunSpec spec, Peer peer, Reply<Attached> reply) {
+  // Before a run is made for nobody.
+  if (peer.has_left()) return reply(unheard_error(peer));
   if (spec.run_id.empty()) spec.run_id = new_run_id();
   if (Status s = check_spec(spec); !s) return reply(s.take_error());
   with_run(place_of(spec.root, spec.project, spec.run_id), Turn::kLast,
@@ -129,7 +131,13 @@ void StreamMux::attach(const RunSpec& spec, Peer peer, Reply<Attached> reply) {
            });
 }
 
-void StreamMux::inform_start(const std::string& run_id, const Reply<Done>& reply) {
+void StreamMux::inform_start(const std::string& run_id, const std::vector<std::string>& uuids,
+                             const Reply<Done>& reply) {
+  for (const std::string& uuid : uuids) {
+    const auto segment = segments_.find(uuid);
+    if (segment == segments_.end()) continue;
+    runs_.at(segment->second.first)->members.at(segment->second.second).asked_through.reset();
+  }
   // Of several runs of one id any will do: it only says that the first process is ready.
   const bool is_known = std::any_of(runs_.begin(), runs_.end(), [&](const auto& run) {
     return run.second->info.run_id == run_id && run.second->state != State::kClosing;

@@ -61,6 +61,9 @@ struct SyncClient {
   uint64_t id = 0;  // unique in the service
 };
 
+// To a request that was read after its client had given up; for the log, it reaches nobody.
+Error unheard_error(const Peer& peer);
+
 class StreamMux {
  public:
   // All must outlive the mux.
@@ -94,7 +97,9 @@ class StreamMux {
   //   kIo, kPermission, kCorrupt, kVersion  the run's store cannot be opened; the disk
   //   kTooLarge         a limit
   void inform_init(RunSpec spec, Peer peer, Reply<Attached> reply);
-  void inform_start(const std::string& run_id, const Reply<Done>& reply);
+  // `uuids` of the connection's segments: their process knows of them.
+  void inform_start(const std::string& run_id, const std::vector<std::string>& uuids,
+                    const Reply<Done>& reply);
   // Of `spec` the place and the producer count.
   void attach(const RunSpec& spec, Peer peer, Reply<Attached> reply);
   // `segment` by name, or a memfd.  Replies the segment's uuid.
@@ -160,6 +165,8 @@ class StreamMux {
     std::unique_ptr<Loop::Watch> watch;
     bool is_dead = false;
     bool is_settled = false;  // its final state is stored
+    // Through which it was asked for, until its process is known to have heard of it.
+    std::shared_ptr<const PeerSocket> asked_through;
     int64_t dead_since_ms = 0;
   };
   enum class State { kOpening, kOpen, kClosing };
@@ -208,6 +215,7 @@ class StreamMux {
   // mux_joins.cc: new producers
   void join(Run& run, const ProducerSpec& spec, const std::string& host, const Peer& peer,
             const std::string& notice, const Reply<Attached>& reply);
+  void let_go_unheard(Run& run, const Peer& peer);
   void reply_when_stored(Run& run, const std::shared_ptr<Port>& port,
                          const std::shared_ptr<Attached>& attached, std::shared_ptr<shm::Fd> pidfd,
                          const Reply<Attached>& reply);

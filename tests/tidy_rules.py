@@ -40,7 +40,7 @@ LAYERS = [
     (PRODUCT, r"leveldb/", r"lib/store/", "LevelDB stays in lib/store"),
     (PRODUCT, r"curl/", r"daemon/sinks/http_transport\.", "curl stays in the HTTP transport"),
     (PRODUCT, r"kj/(async|compat/http|timer)",
-     r"daemon/(server(_reply)?\.|control_loop\.|main\.cc|web_[a-z_]*\.)",
+     r"daemon/(server(_reply|_connection)?\.|control_loop\.|main\.cc|web_[a-z_]*\.)",
      "KJ async stays in the control server and the web page"),
     (PRODUCT, r"(google/protobuf|zlib\.)", r"lib/formats/",
      "what other tools' formats need stays in lib/formats"),

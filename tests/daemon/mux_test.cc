@@ -16,6 +16,8 @@
 namespace ringlog::service {
 namespace {
 
+using ::testing::HasSubstr;
+
 // Runs that are forwarded by request are closed the moment nobody wants them any more.
 TEST_F(MuxTest, ARunThatIsLetGoTwiceIsClosedOnce) {
   {
@@ -93,6 +95,16 @@ TEST_F(MuxTest, ASegmentThatWaitsForItsRunKeepsItsNumberAndItsRank) {
 }
 
 // A pipe in place of a file that LevelDB reads first stands for a disk that does not answer.
+TEST_F(MuxTest, ARequestWhoseClientHasGoneMakesNothing) {
+  Peer gone = peer();
+  gone.socket = std::make_shared<PeerSocket>();
+  Result<Attached> answer = Error{Code::kIo, "none"};
+  mux_.inform_init(spec_of("run"), gone,
+                   [&](Result<Attached> attached) { answer = std::move(attached); });
+  EXPECT_THAT(answer, FailsWith(Code::kNotFound, HasSubstr("does not wait")));
+  EXPECT_FALSE(std::filesystem::exists(dir_of("run")));
+}
+
 TEST_F(MuxTest, ARunThatIsOpenedForLongKeepsNoOtherWaiting) {
   auto joined = join("other");
   ASSERT_THAT(joined, IsOk());

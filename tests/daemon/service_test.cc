@@ -113,6 +113,48 @@ TEST_F(ServiceTest, ProcessesOfOneRunGetRanks) {
   EXPECT_EQ(join(second, "run")->segment().header().rank, 1);
 }
 
+// Else the process would be a worker of a rank that nobody has taken.
+TEST_F(ServiceTest, AnAnswerThatReachedNobodyTakesNoRank) {
+  const auto as_rank_0 = [this](auto request) {
+    describe(request, "run");
+    request.getInformInit().getProducer().setRank(0);
+  };
+  {
+    Connection lost(runtime_);
+    EXPECT_TRUE(lost.ask(as_rank_0).isAttached());
+  }
+  Connection again(runtime_);
+  const auto second = again.ask(as_rank_0);
+  ASSERT_TRUE(second.isAttached()) << again.error();
+  EXPECT_EQ(second.getAttached().getWorker(), 0u);
+  EXPECT_TRUE(again.ask([](auto request) { request.setInformStart("run"); }).isOk());
+  EXPECT_TRUE(barrier(again, "run").isQuery());
+  const auto entries = ledger("run");
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[0].producer.state, "finished");
+  EXPECT_EQ(entries[1].producer.state, "running");
+}
+
+TEST_F(ServiceTest, WhoIsKnownToLogKeepsItsRankWithoutAConnection) {
+  const auto as_rank_0 = [this](auto request) {
+    describe(request, "run");
+    request.getInformInit().getProducer().setRank(0);
+  };
+  // One says that it has started, one only writes a row.
+  auto heard = std::make_unique<Connection>(runtime_);
+  EXPECT_TRUE(heard->ask(as_rank_0).isAttached());
+  EXPECT_TRUE(heard->ask([](auto request) { request.setInformStart("run"); }).isOk());
+  heard.reset();
+  auto silent = std::make_unique<Connection>(runtime_);
+  EXPECT_EQ(silent->ask(as_rank_0).getAttached().getWorker(), 1u);
+  auto fds = silent->take_fds();
+  Producer process(std::move(fds.at(0)));
+  process.register_keys(0, 64, {"a"});
+  silent.reset();
+  Connection last(runtime_);
+  EXPECT_EQ(last.ask(as_rank_0).getAttached().getWorker(), 2u);
+}
+
 TEST_F(ServiceTest, StopReachesEverySegmentAlsoLaterOnes) {
   Connection connection(runtime_);
   auto process = join(connection, "run");
