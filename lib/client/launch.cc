@@ -57,6 +57,9 @@ std::vector<fs::path> candidates() {
 
 constexpr int kReadyFd = 3;
 
+// Between two tries to start a service while another holds the directory and does not listen.
+constexpr int64_t kOtherServiceNs = 100'000'000;
+
 // What the service inherits: nothing but where it says that it is ready, `ready` or nowhere.
 void describe(shm::Spawn& service, std::optional<int> ready) {
   service.open(STDIN_FILENO, "/dev/null", O_RDWR);
@@ -91,20 +94,19 @@ Status spawn(const std::string& program, const std::string& runtime_dir, int rea
   return Done{};
 }
 
-Status await_listening(const std::string& runtime_dir, int64_t deadline_ns) {
+Result<std::unique_ptr<ControlClient>> connect_until(const std::string& runtime_dir,
+                                                     int64_t deadline_ns) {
   for (;;) {
     auto client = ControlClient::connect(runtime_dir);
-    if (client) return Done{};
-    if (client.error().code != Code::kServiceGone || shm::monotonic_ns() > deadline_ns) {
-      return client.take_error();
-    }
+    const bool is_gone = !client && client.error().code == Code::kServiceGone;
+    if (!is_gone || shm::monotonic_ns() > deadline_ns) return client;
     ::poll(nullptr, 0, 5);
   }
 }
 
-// Reads what the service says through the pipe: "1" when it listens, else why it cannot.
-Status await_ready(int fd, int64_t deadline_ns, const std::string& program,
-                   const std::string& runtime_dir) {
+// Reads what the service says through the pipe: "1" when it listens, else why it cannot.  False:
+// another holds the directory.
+Result<bool> await_ready(int fd, int64_t deadline_ns, const std::string& program) {
   std::string text;
   for (;;) {
     const int64_t left_ms = (deadline_ns - shm::monotonic_ns()) / 1'000'000;
@@ -118,10 +120,9 @@ Status await_ready(int fd, int64_t deadline_ns, const std::string& program,
     if (size < 0 && errno == EINTR) continue;
     if (size <= 0) break;
     text.append(part.data(), static_cast<size_t>(size));
-    if (text.front() == '1') return Done{};
+    if (text.front() == '1') return true;
   }
-  // One that was started in the background meanwhile is about to listen.
-  if (text.starts_with("already running")) return await_listening(runtime_dir, deadline_ns);
+  if (text.starts_with("already running")) return false;
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return Error{Code::kServiceGone,
                program + (text.empty() ? " ended while starting" : ": " + text)};
@@ -162,14 +163,15 @@ Status lock_until(int fd, int64_t deadline_ns) {
   return Done{};
 }
 
-Status launch_and_wait(const std::string& runtime_dir, int64_t deadline_ns) {
+// As await_ready().
+Result<bool> launch_and_wait(const std::string& runtime_dir, int64_t deadline_ns) {
   auto program = find_service_program();
   if (!program) return program.take_error();
   auto ready = make_pipe();
   if (!ready) return ready.take_error();
-  if (Status s = spawn(*program, runtime_dir, ready->write.get()); !s) return s;
+  if (Status s = spawn(*program, runtime_dir, ready->write.get()); !s) return s.take_error();
   ready->write.reset();
-  return await_ready(ready->read.get(), deadline_ns, *program, runtime_dir);
+  return await_ready(ready->read.get(), deadline_ns, *program);
 }
 
 }  // namespace
@@ -209,10 +211,18 @@ Result<std::unique_ptr<ControlClient>> connect_or_launch(const std::string& runt
   auto lock = open_lock(runtime_dir);
   if (!lock) return std::move(lock.take_error()).in("runtime directory");
   if (Status s = lock_until(lock->get(), deadline); !s) return s.take_error();
-  client = ControlClient::connect(runtime_dir);
-  if (client || client.error().code != Code::kServiceGone) return client;
-  if (Status s = launch_and_wait(runtime_dir, deadline); !s) return s.take_error();
-  return ControlClient::connect(runtime_dir);
+  for (;;) {
+    client = ControlClient::connect(runtime_dir);
+    if (client || client.error().code != Code::kServiceGone) return client;
+    const auto is_listening = launch_and_wait(runtime_dir, deadline);
+    if (!is_listening) return is_listening.error();
+    if (*is_listening) return ControlClient::connect(runtime_dir);
+    // One that was started in the background is about to listen.  One that ends listens no more and
+    // may be long at storing what there is; the next can be started once it is gone.
+    const int64_t now = shm::monotonic_ns();
+    client = connect_until(runtime_dir, std::min(deadline, now + kOtherServiceNs));
+    if (client || now > deadline) return client;
+  }
 }
 
 BackgroundLaunch::BackgroundLaunch(const std::string& runtime_dir)

@@ -25,8 +25,9 @@ using std::chrono::nanoseconds;
 
 namespace {
 
-// Longest wait for a service that hangs while it starts.
-constexpr milliseconds kInitTimeout{10'000};
+// Longest wait for a service that hangs while it starts; more than the ten seconds that one which
+// ends may take for storing what there is, because the next cannot start before.
+constexpr milliseconds kInitTimeout{12'000};
 
 // A path with what could move a terminal's cursor made visible.
 std::string plain(std::string text) {
@@ -101,11 +102,12 @@ void RunCore::publish_process() noexcept {
     const auto facts = client::process_facts(spec_.settings);
     const record::Words words = record::encode_process(facts, shm::realtime_ns());
     // The thread that opens the run may never log: its ring stays for one that does.
-    client::ThreadRing* const ring = open->take_ring();
+    const auto give_back = [&](client::ThreadRing* ring) { open->return_ring(ring); };
+    const std::unique_ptr<client::ThreadRing, decltype(give_back)> ring(open->take_ring(),
+                                                                        give_back);
     if (!write_record(*open, *ring, words, 0, ring->writer.next_seq(), record_wait())) {
       open->count_lost_record();
     }
-    open->return_ring(ring);
   } catch (const std::exception& e) {
     refuse("what surrounds the process", e);
   }

@@ -94,6 +94,26 @@ TEST_F(LaunchTest, ServiceThatEndsWithoutAWordIsReported) {
               FailsWith(Code::kServiceGone, dir.file("ringlogd") + " ended while starting"));
 }
 
+// Found by reading: whoever came while a service was ending waited in vain for it to listen.
+TEST_F(LaunchTest, ServiceThatEndsIsWaitedForAndTheNextStarted) {
+  const test::Watchdog watchdog;
+  const std::string script = "#!/bin/sh\necho >> " + dir.file("starts") + "\nif [ $(wc -l < " +
+                             dir.file("starts") +
+                             ") -lt 3 ]; then echo already running >&3; "
+                             "else echo 'the disk is full' >&3; fi\n";
+  env.set("RINGLOG_SERVICE", make_program(dir.file("ringlogd"), script));
+  EXPECT_THAT(connect_or_launch(dir.file("run"), std::chrono::seconds(60)),
+              FailsWith(Code::kServiceGone, dir.file("ringlogd") + ": the disk is full"));
+}
+
+TEST_F(LaunchTest, ServiceThatNeverEndsIsGivenUp) {
+  const test::Watchdog watchdog;
+  env.set("RINGLOG_SERVICE",
+          make_program(dir.file("ringlogd"), "#!/bin/sh\necho already running >&3\n"));
+  EXPECT_THAT(connect_or_launch(dir.file("run"), std::chrono::milliseconds(300)),
+              FailsWith(Code::kServiceGone));
+}
+
 TEST_F(LaunchTest, ServiceGetsItsDirectoryAndNothingOfOurs) {
   // What it was started with, and its open descriptors.
   const std::string script =
