@@ -92,6 +92,8 @@ ThreadRing* RunCore::find_ring() noexcept {
     // Sessions that are over give their place up; their memory goes with the last reference.
     auto& entries = client::entries_of(mine);
     std::erase_if(entries, [&](const auto& e) { return e.session.use_count() == 1; });
+    // Room first: a ring that was taken and is in no list would never be given back.
+    entries.reserve(entries.size() + 1);
     const auto known = std::find_if(entries.begin(), entries.end(),
                                     [&](const auto& e) { return e.session == open; });
     mine.ring = known != entries.end() ? known->ring : open->take_ring();

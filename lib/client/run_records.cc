@@ -70,9 +70,7 @@ bool RunCore::write_record(Session& session, ThreadRing& ring, const record::Wor
   }
   if (shm::record_bytes(words.size() * 8) > shm::kRecordSizeMax) {
     const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(timeout);
-    // Handing bytes over takes the service a moment even when nothing is full.
-    auto id = session.upload_blob(record::as_bytes(words),
-                                  std::max(wait, std::chrono::milliseconds(kRecordWaitMin)));
+    auto id = session.upload_blob(record::as_bytes(words), wait);
     if (!id) {
       refuse(std::move(id.take_error()).in("log: a large record is dropped"));
       return false;

@@ -50,6 +50,12 @@ void remember(const std::shared_ptr<Session>& session) {
 
 // Between two tries to find a service again, and between two to start one.
 constexpr int64_t kRepairPauseMs = 200;
+// Between two tries to reach a service that is starting or closes connections.
+constexpr int kAskAgainMs = 10;
+// A large record takes the service a moment also when nothing is full.  One that has not answered
+// is given that time again only after this long, and once it is seen to be at work.
+constexpr milliseconds kUploadWaitMin{1000};
+constexpr int64_t kUploadRetryMs = 1000;
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -107,6 +113,7 @@ Result<std::shared_ptr<Session>> Session::open(const SessionSpec& spec, millisec
     auto session = attach(spec, std::move(*control), left);
     if (session || session.error().code != Code::kServiceGone) return session;
     if (shm::monotonic_ns() > deadline) return session;
+    ::poll(nullptr, 0, kAskAgainMs);
   }
 }
 
@@ -185,7 +192,11 @@ ThreadRing* Session::take_ring() {
     free_rings_.pop_back();
     return ring;
   }
-  if (ring_count_ < shm::kSharedRing) return make_ring(ring_count_++);
+  if (ring_count_ < shm::kSharedRing) {
+    ThreadRing* const ring = make_ring(ring_count_);
+    ++ring_count_;
+    return ring;
+  }
   if (!rings_[shm::kSharedRing]) make_ring(shm::kSharedRing);
   return rings_[shm::kSharedRing].get();
 }
@@ -253,7 +264,7 @@ void Session::look_for_unnamed_segment() noexcept {
   try {
     reconnect_locked();
   } catch (const std::exception&) {
-    control_.reset();  // for want of memory; the next look tries again
+    // For want of memory; the next look tries again.
   }
 }
 
@@ -269,19 +280,19 @@ void Session::reconnect_locked() {
     launch_.start();
     return;
   }
-  control_ = std::move(*control);
   const uint32_t epoch = doorbell_->page().epoch.load(std::memory_order_relaxed);
   // Of a segment with a name there is nothing to tell: the new service has found it.
-  if (segment_name_.empty() && !hand_segment_over()) return control_.reset();
+  if (segment_name_.empty() && !hand_segment_over(**control)) return;
   // Only now, or a service that could not take the segment would never be asked again.
+  control_ = std::move(*control);
   epoch_ = epoch;
 }
 
-bool Session::hand_segment_over() {
+bool Session::hand_segment_over(ControlClient& service) const {
   capnp::MallocMessageBuilder message;
   message.initRoot<schema::ControlRequest>().initResume();
   const int fd = segment_->fd();
-  return static_cast<bool>(control_->call(message, std::span(&fd, 1), milliseconds(500)));
+  return static_cast<bool>(service.call(message, std::span(&fd, 1), milliseconds(500)));
 }
 
 Result<ControlClient*> Session::control_locked(int64_t deadline_ns) {
@@ -292,7 +303,7 @@ Result<ControlClient*> Session::control_locked(int64_t deadline_ns) {
       return Error{Code::kServiceGone, "the service cannot be reached"};
     }
     // A service that is starting listens within some tens of milliseconds.
-    ::poll(nullptr, 0, 10);
+    ::poll(nullptr, 0, kAskAgainMs);
   }
 }
 
@@ -308,10 +319,16 @@ Result<ControlAnswer> Session::call_locked(capnp::MallocMessageBuilder& request,
     // A service that dies under the question leaves it to the next one.
     const bool is_gone = answer.error().code == Code::kServiceGone;
     if (!is_gone || shm::monotonic_ns() >= deadline) return answer;
+    ::poll(nullptr, 0, kAskAgainMs);
   }
 }
 
-Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, milliseconds timeout) {
+bool Session::is_upload_hopeless_locked() const {
+  if (upload_failed_ms_ == 0) return false;
+  return !is_heartbeat_fresh() || shm::monotonic_coarse_ms() - upload_failed_ms_ < kUploadRetryMs;
+}
+
+Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, milliseconds wait) {
   if (bytes.size() > shm::kBlobSizeMax) {
     return Error{Code::kTooLarge, "a record of " + std::to_string(bytes.size()) + " bytes; " +
                                       std::to_string(shm::kBlobSizeMax) + " are allowed"};
@@ -320,7 +337,14 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   if (!file) return file.take_error();
   if (Status s = shm::write_all(file->get(), bytes, "record"); !s) return s.take_error();
   ::fcntl(file->get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
-  const std::lock_guard lock(control_mutex_);
+  std::unique_lock lock(control_mutex_);
+  const bool is_hopeless = is_upload_hopeless_locked();
+  if (is_hopeless && wait <= milliseconds(0)) {
+    lock.unlock();
+    check_service();
+    return Error{Code::kServiceGone, "the service did not answer the last time"};
+  }
+  const milliseconds timeout = is_hopeless ? wait : std::max(wait, kUploadWaitMin);
   capnp::MallocMessageBuilder message;
   auto blob = message.initRoot<schema::ControlRequest>().initBlob();
   blob.setRunId(run_id_.c_str());
@@ -333,7 +357,10 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   const int fd = file->get();
   RINGLOG_FAILPOINT("before_blob");
   // Asked again of the next service under the same id: what the last one kept is written over.
+  upload_failed_ms_ = shm::monotonic_coarse_ms();
   auto answer = call_locked(message, std::span(&fd, 1), timeout);
+  const Code code = answer ? Code::kIo : answer.error().code;
+  if (code != Code::kServiceGone && code != Code::kTimeout) upload_failed_ms_ = 0;
   if (!answer) return answer.take_error();
   RINGLOG_FAILPOINT("after_blob");
   return id;

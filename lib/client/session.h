@@ -105,9 +105,10 @@ class Session : public std::enable_shared_from_this<Session> {
   // True unless the service's heartbeat is old and its connection broken.
   bool is_service_there();
 
-  // Hands the bytes of a record that is too large for a ring to the service.
+  // Hands the bytes of a record that is too large for a ring to the service.  Waits at most `wait`,
+  // but a second for a service that has answered the last time: it takes a moment to do it.
   //   kTooLarge, kServiceGone, kTimeout, kIo
-  Result<uint64_t> upload_blob(std::span<const std::byte> bytes, std::chrono::milliseconds timeout);
+  Result<uint64_t> upload_blob(std::span<const std::byte> bytes, std::chrono::milliseconds wait);
   // Fetches a mailbox reply that did not fit its slot.
   Result<std::string> fetch_reply(const shm::Mailbox::Claim& claim,
                                   std::chrono::milliseconds timeout);
@@ -164,7 +165,8 @@ class Session : public std::enable_shared_from_this<Session> {
   ThreadRing* make_ring(uint32_t index);
   bool is_heartbeat_fresh() const;
   void reconnect_locked();
-  bool hand_segment_over();
+  bool hand_segment_over(ControlClient& service) const;
+  bool is_upload_hopeless_locked() const;
   void look_for_named_segment() noexcept;
   void look_for_unnamed_segment() noexcept;
   // The connection to a service that lives, finding or starting one until the deadline.
@@ -200,6 +202,7 @@ class Session : public std::enable_shared_from_this<Session> {
   int64_t next_repair_ms_ = 0;              // guarded by control_mutex_
   int64_t next_launch_ms_ = 0;              // guarded by control_mutex_
   uint64_t next_blob_id_ = 1;               // guarded by control_mutex_
+  int64_t upload_failed_ms_ = 0;            // guarded by control_mutex_; 0: the last one went well
 
   HeldMutex notice_mutex_;
   uint32_t seen_notice_ = 0;  // guarded by notice_mutex_

@@ -227,6 +227,35 @@ void coalesce_and_too_large(Run& run) {
               size_t{report.attempted}, size_t{report.stored}, size_t{report.dropped});
 }
 
+// Rows that must go over the socket, of a program that asked not to wait.
+void large_rows_in_silence(Run& run) {
+  run.log({{"i", 0}});
+  tell("ready");
+  wait_for_test();
+  const std::string text(size_t{100} << 10, 'x');
+  constexpr int kRows = 200;
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&] {
+      for (int row = 0; row < kRows; ++row) run.log({{"text", text}});
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const auto took = std::chrono::steady_clock::now() - begin;
+  expect(took < seconds(30), "a service that does not answer is waited for once");
+  tell("logged");
+  wait_for_test();
+  // What it waits for is the service, which may take its time to be seen.
+  for (uint64_t stored = run.sync_status().stored; run.sync_status().stored == stored;) {
+    run.log({{"text", text}});
+    ::poll(nullptr, 0, 10);
+  }
+  const ringlog::FinishReport report = run.finish();
+  std::printf("{\"attempted\":%zu,\"stored\":%zu,\"dropped\":%zu}\n", size_t{report.attempted},
+              size_t{report.stored}, size_t{report.dropped});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -241,6 +270,7 @@ int main(int argc, char** argv) {
   if (name == "signal_first") signal_first(run);
   if (name == "finish_while_they_wait") finish_while_they_wait(run);
   if (name == "fork_in_silence") fork_beside_a_service_that_stands_still(run);
+  if (name == "large_rows_in_silence") large_rows_in_silence(run);
   if (name == "coalesce_and_too_large") coalesce_and_too_large(run);
   return 0;
 }

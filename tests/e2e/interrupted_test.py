@@ -59,6 +59,21 @@ class InterruptedTest(SandboxTest):
         self.assert_says(program.stderr, "cannot log yet", "does not answer")
         last = [row["i"] for row in self.sandbox.rows() if "_worker" in row]
         self.assertEqual(last[-1], report["rows"] - 1)
+        # What it asked for in vain was not done behind its back.
+        workers = [p["worker"] for p in self.sandbox.producers()]
+        self.assertEqual(sorted(workers), [0, 1])
+
+    def test_large_rows_beside_a_service_that_stands_still(self) -> None:
+        """Where rows are dropped at once these are too, once it is known that nobody answers."""
+        program, service = self.start_beside_a_frozen_service(
+            "large_rows_in_silence", {"RINGLOG_FULL_RING": "drop"})
+        program.expect("logged")
+        thaw(service)
+        self.go_on(program)
+        report = program.finish()
+        self.assertGreaterEqual(report["dropped"], 800)
+        self.assertEqual(report["attempted"], report["stored"] + report["dropped"])
+        self.check_whole(report["attempted"])
 
     def test_a_fork_in_the_middle_of_an_alert(self) -> None:
         """Sixty children beside a thread that alerts; each alerts too and ends."""
