@@ -13,12 +13,20 @@ std::optional<uint64_t> AlertLimits::take(std::string_view title,
     return 0;
   }
   Last& last = found->second;
-  if (now_ns - last.time_ns < min_interval.count()) {
+  if (last.time_ns && now_ns - *last.time_ns < min_interval.count()) {
     ++last.held;
     return std::nullopt;
   }
   last.time_ns = now_ns;
   return std::exchange(last.held, 0);
+}
+
+void AlertLimits::put_back(std::string_view title, uint64_t held) {
+  const std::lock_guard lock(mutex_);
+  const auto found = titles_.find(title);
+  if (found == titles_.end()) return;
+  found->second.time_ns.reset();
+  found->second.held += held + 1;
 }
 
 }  // namespace ringlog::client

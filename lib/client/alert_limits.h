@@ -26,10 +26,13 @@ class AlertLimits {
   // one is held back too.
   std::optional<uint64_t> take(std::string_view title, std::chrono::nanoseconds min_interval,
                                int64_t now_ns);
+  // The alert that take() let out with `held` could not be handed on: the next one goes out at once
+  // and counts it as held back.
+  void put_back(std::string_view title, uint64_t held);
 
  private:
   struct Last {
-    int64_t time_ns;
+    std::optional<int64_t> time_ns;  // nothing: it could not be handed on
     uint64_t held;
   };
   std::mutex mutex_;

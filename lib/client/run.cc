@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <set>
 
 namespace ringlog {
@@ -134,19 +135,20 @@ void Run::define_metric(std::string_view name, const MetricOptions& options) noe
 
 void Run::alert(std::string_view title, std::string_view text, AlertLevel level,
                 std::chrono::nanoseconds min_interval) noexcept {
+  std::optional<uint64_t> held;
   try {
     if (!record::is_utf8(title) || !record::is_utf8(text)) {
       return core_->refuse({Code::kInvalidArgument, "alert: title or text is not UTF-8"});
     }
-    const auto held = core_->alert_limits().take(title, min_interval, shm::monotonic_ns());
+    held = core_->alert_limits().take(title, min_interval, shm::monotonic_ns());
     if (!held) return;
     std::string whole(text);
     if (*held > 0) whole += " (and " + std::to_string(*held) + " more since the last one)";
-    static_cast<void>(
-        core_->publish(record::encode_alert(title, whole, level, shm::realtime_ns())));
+    if (core_->publish(record::encode_alert(title, whole, level, shm::realtime_ns()))) return;
   } catch (const std::exception& e) {
     core_->refuse("alert", e);
   }
+  if (held) core_->alert_limits().put_back(title, *held);
 }
 
 void Run::console(std::string_view bytes, bool is_stderr) noexcept {

@@ -19,6 +19,17 @@ TEST(AlertLimits, TheFirstGoesOutAndTheNextSaysHowManyWereHeldBack) {
   EXPECT_EQ(limits.take("diverged", nanoseconds(100), 1200), 0u);
 }
 
+TEST(AlertLimits, OneThatCouldNotBeHandedOnCountsAsHeldBackAndHoldsBackNobody) {
+  AlertLimits limits;
+  limits.put_back("never seen", 0);
+  EXPECT_EQ(limits.take("diverged", nanoseconds(100), 1000), 0u);
+  EXPECT_EQ(limits.take("diverged", nanoseconds(100), 1001), std::nullopt);
+  EXPECT_EQ(limits.take("diverged", nanoseconds(100), 1100), 1u);
+  limits.put_back("diverged", 1);
+  EXPECT_EQ(limits.take("diverged", nanoseconds(100), 1101), 2u);
+  EXPECT_EQ(limits.take("diverged", nanoseconds(100), 1102), std::nullopt);
+}
+
 TEST(AlertLimits, WithoutAnIntervalAllGoOut) {
   AlertLimits limits;
   for (int i = 0; i < 3; ++i) EXPECT_EQ(limits.take("same", nanoseconds(0), 5), 0u);
