@@ -2,6 +2,8 @@
 
 #include "shm/posix.h"
 
+#include <time.h>  // NOLINT(modernize-deprecated-headers): clock_gettime
+
 namespace ringlog::client {
 
 #if defined(__x86_64__)
@@ -19,6 +21,12 @@ bool is_counter_trusted() {
   return kIsTrusted;
 }
 
+int64_t boot_ns() {
+  timespec time{};
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
 constexpr int64_t kIntervalNs = 1'000'000;
 constexpr int kTriesMax = 4;
 // About 100 ns on processors of today; the readings themselves take 70.
@@ -32,18 +40,19 @@ int64_t RowClock::read() {
   if (!is_counter_trusted()) return shm::realtime_ns();
   uint64_t ticks = 0;
   int64_t now = 0;
-  int64_t monotonic = 0;
+  int64_t boot = 0;
   // Three readings that belong together; again if something came between them.
   for (int i = 0; i < kTriesMax; ++i) {
     const uint64_t before = __rdtsc();
     now = shm::realtime_ns();
     const uint64_t after = __rdtsc();
-    // The rate is taken from the monotonic clock: it never steps.
-    monotonic = shm::monotonic_ns();
+    // The rate is taken from a clock that never steps and, like the counter, goes on in a sleep of
+    // the machine: with one that stands still then, an hour of ticks would seem to be an instant.
+    boot = boot_ns();
     ticks = before + (after - before) / 2;
     if (__rdtsc() - before < kTightTicks) break;
   }
-  const int64_t elapsed = monotonic - base_monotonic_ns_;
+  const int64_t elapsed = boot - base_boot_ns_;
   // Too soon after the base to know the rate well.
   if (base_ticks_ != 0 && elapsed < kIntervalNs) return now;
   // Over a longer pause the products below could overflow; then only a new base is taken.
@@ -54,7 +63,7 @@ int64_t RowClock::read() {
   }
   base_ticks_ = ticks;
   base_ns_ = now;
-  base_monotonic_ns_ = monotonic;
+  base_boot_ns_ = boot;
   return now;
 }
 

@@ -40,7 +40,7 @@ class RowClock {
   uint64_t valid_ticks_ = 0;  // how long after the base the counter may be used; 0: not at all
   uint64_t ns_per_tick_ = 0;  // fixed point, kShift bits
   int64_t base_ns_ = 0;       // CLOCK_REALTIME at the base
-  int64_t base_monotonic_ns_ = 0;
+  int64_t base_boot_ns_ = 0;  // CLOCK_BOOTTIME at the base
 };
 
 }  // namespace ringlog::client
