@@ -27,7 +27,10 @@ Status check_key(std::string_view key) {
 Status check_value(schema::Value::Reader value, int depth);
 
 Status check_level(Fields fields, int depth) {
-  if (depth > record::kValueDepthMax) return refuse("a value is nested too deep");
+  // As the library counts: an empty object has no level of its own.
+  if (fields.size() > 0 && depth > record::kValueDepthMax) {
+    return refuse("a value is nested too deep");
+  }
   for (const auto field : fields) {
     if (Status s = check_key(view(field.getKey())); !s) return s;
     if (Status s = check_value(field.getValue(), depth); !s) return s;

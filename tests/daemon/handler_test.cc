@@ -296,6 +296,20 @@ TEST_F(HandlerTest, MalformedKeysRefuseTheRecordOnly) {
   EXPECT_THAT(give(free_row(3, {{"a", 1.0}})), IsOk());
 }
 
+// What the library lets through ends at most in an empty object, which has no level of its own.
+TEST_F(HandlerTest, TheDeepestRowOfTheLibraryIsKept) {
+  std::array<Item, record::kValueDepthMax - 1> levels;
+  Value value = std::span<const Item>();
+  for (Item& level : levels) {
+    level = {"k", value};
+    value = std::span<const Item>(&level, 1);
+  }
+  const Item top{"top", value};
+  ASSERT_THAT(record::check_items(std::span(&top, 1)), IsOk());
+  const record::Words row = record::encode_free_row(0, 1, std::span(&top, 1));
+  EXPECT_THAT(give(make_record(row, 0, shm::kFlagRow)), IsOk());
+}
+
 // Bits of real records are flipped: every answer is allowed but a crash, a row is never invented
 // twice, and what is kept can be read to its last field.
 TEST_F(HandlerTest, FlippedBitsNeverCrashAndNothingUnreadableIsKept) {
