@@ -1,6 +1,5 @@
 #include "daemon/file_keeper.h"
 
-#include <pthread.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -20,18 +19,6 @@ constexpr const char* kDraft = ".ringlog-service.part";
 constexpr int kNicenessOfCopies = 10;
 
 }  // namespace
-
-// False: the service ends.
-bool FileKeeper::post(TaskQueue::Task task) {
-  const std::lock_guard lock(mutex_);
-  if (is_stopping_.load(std::memory_order_relaxed)) return false;
-  if (!thread_.joinable()) {
-    thread_ = std::jthread([this] { run(); });
-    ::pthread_setname_np(thread_.native_handle(), "files");
-  }
-  queue_.post(std::move(task));
-  return true;
-}
 
 void FileKeeper::run() {
   ::setpriority(PRIO_PROCESS, 0, kNicenessOfCopies);  // of this thread alone
@@ -59,7 +46,7 @@ void FileKeeper::watch(const std::shared_ptr<Stream>& stream, uint32_t producer,
     const std::lock_guard lock(mutex_);
     known_[key] = true;
   }
-  post([this, key, stream, port, file = std::move(file)] {
+  queue_.post([this, key, stream, port, file = std::move(file)] {
     Owner& owner = owners_[key];
     owner.producer = key.second;
     owner.stream = stream;
@@ -93,7 +80,7 @@ void FileKeeper::add(Owner& owner, record::FileFacts facts) {
 
 void FileKeeper::introduce(const std::string& run_dir, const std::shared_ptr<Port>& port) {
   if (!has(run_dir, port->producer)) return;
-  post([this, key = Key(run_dir, port->producer), port] { owners_[key].port = port; });
+  queue_.post([this, key = Key(run_dir, port->producer), port] { owners_[key].port = port; });
 }
 
 bool FileKeeper::has(const std::string& run_dir, uint32_t producer) const {
@@ -112,19 +99,12 @@ bool FileKeeper::is_busy(const std::string& run_dir) const {
 void FileKeeper::forget(const std::string& run_dir) {
   const std::lock_guard lock(mutex_);
   std::erase_if(known_, [&](const auto& known) { return known.first.first == run_dir; });
-  if (!thread_.joinable()) return;
   queue_.post([this, run_dir] {
     std::erase_if(owners_, [&](const auto& owner) { return owner.first.first == run_dir; });
   });
 }
 
-void FileKeeper::when_idle(const std::function<void()>& done) {
-  const bool has_thread = [this] {
-    const std::lock_guard lock(mutex_);
-    return thread_.joinable();
-  }();
-  if (!has_thread || !post(done)) done();
-}
+void FileKeeper::when_idle(const std::function<void()>& done) { queue_.post(done); }
 
 void FileKeeper::end(const std::shared_ptr<Stream>& stream, uint32_t producer, WhenKept done) {
   const Key key{stream->info.dir, producer};
@@ -133,7 +113,7 @@ void FileKeeper::end(const std::shared_ptr<Stream>& stream, uint32_t producer, W
     return known_.contains(key);
   }();
   if (!is_known) return done({});
-  post([this, key, done = std::move(done)] {
+  queue_.post([this, key, done = std::move(done)] {
     const auto owner = owners_.find(key);
     if (owner == owners_.end()) return done({});
     if (!owner->second.is_done) finish(key, owner->second);
@@ -248,13 +228,6 @@ void FileKeeper::finish_file(Owner& owner, File& file, uint64_t& bytes_left) {
 void FileKeeper::stop() {
   is_stopping_.store(true, std::memory_order_relaxed);
   queue_.stop();
-  std::jthread thread;
-  {
-    const std::lock_guard lock(mutex_);
-    thread = std::move(thread_);
-  }
-  // Without the lock, which what is under way may want.
-  if (thread.joinable()) thread.join();
 }
 
 }  // namespace ringlog::service

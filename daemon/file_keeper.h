@@ -11,9 +11,9 @@
 // copied, and at the end.  Until the end is recorded the process's segment stays, so that the next
 // service goes on when this one dies.
 //
-// All copying happens on one thread of this object, which starts with the first file: a large file,
-// or one on a file system that hangs, makes other files wait, and nothing else.  Public functions:
-// any thread; callbacks run on the keeper's thread, or before the call returns.
+// All copying happens on one thread: a large file, or one on a file system that hangs, makes other
+// files wait, and nothing else.  run() is its body; the other public functions: any thread;
+// callbacks run on the keeper's thread, or before the call returns.
 
 #include <atomic>
 #include <cstdint>
@@ -22,7 +22,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -50,7 +49,6 @@ class FileKeeper {
                                     const record::FileFacts& facts)>;
 
   FileKeeper(const Clock& clock, Report report) : clock_(clock), report_(std::move(report)) {}
-  ~FileKeeper() { stop(); }
   FileKeeper(const FileKeeper&) = delete;
   FileKeeper& operator=(const FileKeeper&) = delete;
 
@@ -70,7 +68,9 @@ class FileKeeper {
   bool is_busy(const std::string& run_dir) const;
   // The run is closed.
   void forget(const std::string& run_dir);
-  // Gives up what is under way and waits for the thread.
+
+  // The thread's body, until stop(), which gives up what is under way.
+  void run();
   void stop();
 
  private:
@@ -91,8 +91,6 @@ class FileKeeper {
     KeptFiles result{};
   };
 
-  bool post(TaskQueue::Task task);
-  void run();
   bool is_stopping() const { return is_stopping_.load(std::memory_order_relaxed); }
   void add(Owner& owner, record::FileFacts facts);
   void look(const Owner& owner, File& file, int64_t now_ms);
@@ -110,7 +108,6 @@ class FileKeeper {
 
   mutable std::mutex mutex_;
   std::map<Key, bool> known_;  // guarded by mutex_; false: all is in its final state
-  std::jthread thread_;        // guarded by mutex_
 
   // The keeper's thread.
   std::map<Key, Owner> owners_;

@@ -166,6 +166,7 @@ void Service::run() {
   std::jthread network_thread = start_thread("network", [this] { network_.run(); });
   std::jthread open_thread = start_thread("open", [this] { opener_.run(); });
   std::jthread tidy_thread = start_thread("tidy", [this] { tidier_.run(); });
+  std::jthread files_thread = start_thread("files", [this] { files_.run(); });
   std::jthread store_thread = start_thread("store", [this] { writer_.run(); });
   std::jthread drain_thread = start_thread("drain", [this] { drain_.run(); });
   loop_.run();
@@ -173,6 +174,7 @@ void Service::run() {
   opener_.stop();
   // Each stage before the one it gives to.
   files_.stop();
+  files_thread.join();
   drain_.stop();
   drain_thread.join();
   writer_.stop();

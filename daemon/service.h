@@ -1,5 +1,5 @@
 #pragma once
-// Service: the object graph of ringlogd and its six threads; while a run is open the monitor has
+// Service: the object graph of ringlogd and its seven threads; while a run is open the monitor has
 // its own (monitor/monitor.h).
 //
 //   auto service = Service::start(place, {});

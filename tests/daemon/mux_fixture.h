@@ -115,11 +115,13 @@ class MuxTest : public ::testing::Test {
     threads_[2] = std::thread([this] { writer_.run(); });
     threads_[3] = std::thread([this] { drain_.run(); });
     threads_[4] = std::thread([this] { opener_.run(); });
+    threads_[5] = std::thread([this] { files_.run(); });
   }
   ~MuxTest() override {
     opener_.stop();
     threads_[4].join();
     files_.stop();
+    threads_[5].join();
     drain_.stop();
     threads_[3].join();
     writer_.stop();
@@ -248,7 +250,7 @@ class MuxTest : public ::testing::Test {
                   .notes = notes_,
                   .clock = clock_,
                   .segments = {segments_}}};
-  std::thread threads_[5];
+  std::thread threads_[6];
 };
 
 }  // namespace ringlog::service
