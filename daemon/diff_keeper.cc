@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/thread.h"
 #include "shm/posix.h"
 #include "shm/spawn.h"
 
@@ -58,19 +59,26 @@ Result<pid_t> start_git(const std::string& work_tree, int output) {
 }  // namespace
 
 void DiffKeeper::keep(const std::string& work_tree, const std::string& run_dir) {
-  queue_.post([this, work_tree, run_dir] {
-    if (is_stopping_.load(std::memory_order_relaxed)) return;
-    if (Status s = write_diff(work_tree, run_dir); !s) {
-      log().info("no diff of {} for {}: {}", work_tree, run_dir, s.error().message);
-    }
-  });
+  const auto refuse = [work_tree, run_dir](const Error& why) {
+    log().info("no diff of {} for {}: {}", work_tree, run_dir, why.message);
+  };
   const std::lock_guard lock(mutex_);
-  if (thread_.joinable() || is_stopping_.load(std::memory_order_relaxed)) return;
-  thread_ = std::jthread([this] {
-    do {
-      queue_.wait(0, std::numeric_limits<int64_t>::max());
-    } while (queue_.run());
+  if (is_stopping_.load(std::memory_order_relaxed)) return;
+  if (!thread_.joinable()) {
+    auto thread = start_thread("diffs", [this] { run(); });
+    if (!thread) return refuse(thread.error());
+    thread_ = std::move(*thread);
+  }
+  queue_.post([this, work_tree, run_dir, refuse] {
+    if (is_stopping_.load(std::memory_order_relaxed)) return;
+    if (Status s = write_diff(work_tree, run_dir); !s) refuse(s.error());
   });
+}
+
+void DiffKeeper::run() {
+  do {
+    queue_.wait(0, std::numeric_limits<int64_t>::max());
+  } while (queue_.run());
 }
 
 void DiffKeeper::stop() {

@@ -6,11 +6,11 @@
 //
 // `git diff HEAD` is run at low priority, without taking git's locks, without programs that a
 // configuration names, for at most kTimeLimitMs; the patch is at most kSizeLimit bytes.  A run that
-// has a patch keeps it.  Without the program git, or when it refuses (another user's work tree),
-// there is no patch, and the service's log says why.
+// has a patch keeps it.  Without the program git or a thread, or when git refuses (another user's
+// work tree), there is no patch, and the service's log says why.
 //
 // keep() and stop() from any thread.  The work is done one after another on a thread of this
-// object, which starts with the first one.
+// object, which starts with the first one, or with a later one if that fails.
 
 #include <atomic>
 #include <cstddef>
@@ -40,6 +40,7 @@ class DiffKeeper {
   void stop();
 
  private:
+  void run();
   Status write_diff(const std::string& work_tree, const std::string& run_dir);
   Result<std::string> run_git(const std::string& work_tree);
   // Reads the program's output until its end, the limits or stop().

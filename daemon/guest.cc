@@ -4,13 +4,13 @@
 #include "daemon/runtime_dir.h"
 #include "daemon/service.h"
 #include "daemon/task_queue.h"
+#include "daemon/thread.h"
 #include "shm/posix.h"
 #include "store/background.h"
 
 #include <fcntl.h>
 #include <kj/exception.h>
 #include <linux/close_range.h>
-#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -18,7 +18,6 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
-#include <thread>
 
 namespace ringlog::service {
 
@@ -39,16 +38,21 @@ Status leave_descriptors() {
 // thread is, and shares its descriptors.
 class Host {
  public:
-  Host() {
+  // Unless it is there.
+  //   kIo  it cannot be made; try again
+  Status start() {
+    if (is_started_) return Done{};
     // The program's handlers run on its own threads.
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    std::thread thread([this] { work(); });
-    ::pthread_setname_np(thread.native_handle(), "ringlog");
-    thread.detach();
+    auto thread = start_thread("ringlog", [this] { work(); });
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (!thread) return thread.take_error();
+    thread->detach();
+    is_started_ = true;
+    return Done{};
   }
   void post(TaskQueue::Task task) { tasks_.post(std::move(task)); }
   // On the host thread.
@@ -64,6 +68,7 @@ class Host {
     }
   }
 
+  bool is_started_ = false;  // Guest::start() is one call at a time
   TaskQueue tasks_;
   Status ready_{Done{}};
 };
@@ -76,6 +81,7 @@ Host& host() {
 }  // namespace
 
 Result<std::unique_ptr<Guest>> Guest::start(const std::string& runtime_dir) {
+  if (Status s = host().start(); !s) return s.take_error();
   std::unique_ptr<Guest> guest(new Guest(runtime_dir));
   host().post([&guest = *guest] { guest.run(); });
   std::unique_lock lock(guest->mutex_);
@@ -126,8 +132,7 @@ Status Guest::serve() {
   machine.nvml.clear();
   auto service = Service::start(**place, {.is_guest = true, .monitor = machine});
   if (!service) return service.take_error();
-  tell(Done{});
-  run_until_stopped(**service);
+  if (Status s = run_until_stopped(**service); !s) return s;
   service->reset();
   close_log();
   remove_runtime_dir(**place);
@@ -135,19 +140,22 @@ Status Guest::serve() {
 }
 
 // The service is told on a thread that has its descriptors: who calls stop() has not.
-void Guest::run_until_stopped(Service& service) {
-  std::thread stopper([&] {
+Status Guest::run_until_stopped(Service& service) {
+  auto stopper = start_thread("ringlog-stop", [&] {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return is_stop_asked_; });
     service.stop();
   });
-  service.run();
-  {
+  if (!stopper) return stopper.take_error();
+  // However the service ends, also by an exception, the thread above does not wait any longer.
+  KJ_DEFER({
     const std::lock_guard lock(mutex_);
     is_stop_asked_ = true;
     changed_.notify_all();
-  }
-  stopper.join();
+  });
+  tell(Done{});
+  service.run();
+  return Done{};
 }
 
 }  // namespace ringlog::service

@@ -27,7 +27,7 @@ class Service;
 class Guest {
  public:
   // Returns when the service listens in `runtime_dir`, which is created if need be.
-  //   kIo          a system call fails: an old kernel, a sandbox, a full disk
+  //   kIo          a system call fails: an old kernel, a sandbox, a full disk, no more threads
   //   kPermission  the directory is not ours alone
   //   otherwise    as Service::start()
   static Result<std::unique_ptr<Guest>> start(const std::string& runtime_dir);
@@ -45,7 +45,7 @@ class Guest {
   // On the host thread.
   void run();
   Status serve();
-  void run_until_stopped(Service& service);
+  Status run_until_stopped(Service& service);
   void tell(Status started);
 
   const std::string runtime_dir_;

@@ -87,10 +87,12 @@ int fail(Options& options, const std::string& why) {
 }
 
 // The program that started us waits for its child, so the service itself is a grandchild.
-void leave_parent() {
+Status leave_parent() {
   const pid_t child = ::fork();
+  if (child < 0) return shm::errno_error("fork");
   if (child > 0) ::_exit(0);
   ::setsid();
+  return Done{};
 }
 
 void set_up_process() {
@@ -130,7 +132,9 @@ int run(int argc, char** argv) {
     say(STDOUT_FILENO, "ringlogd " RINGLOG_VERSION "\n");
     return 0;
   }
-  if (options.is_started_by_client && !options.is_foreground) leave_parent();
+  if (options.is_started_by_client && !options.is_foreground) {
+    if (Status s = leave_parent(); !s) return fail(options, s.error().message);
+  }
   set_up_process();
   auto place = claim_runtime_dir(options.runtime_dir);
   if (!place) return fail(options, place.error().message);

@@ -3,8 +3,9 @@
 #include "daemon/leftovers.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
+#include "daemon/thread.h"
+#include "store/background.h"
 
-#include <pthread.h>
 #include <ringlog/version.h>
 #include <unistd.h>
 
@@ -17,12 +18,8 @@ namespace ringlog::service {
 
 namespace {
 
-// For people who look at the process with top or a debugger.
-template <typename Body>
-std::jthread start_thread(const char* name, Body body) {
-  std::jthread thread(body);
-  ::pthread_setname_np(thread.native_handle(), name);
-  return thread;
+void join(std::jthread& thread) {
+  if (thread.joinable()) thread.join();
 }
 
 uint32_t epoch_of(const shm::Doorbell& doorbell) {
@@ -36,6 +33,7 @@ Result<std::unique_ptr<Service>> Service::start(const RuntimeDir& place,
   auto doorbell = shm::Doorbell::create(place.path + "/doorbell");
   if (!doorbell) return doorbell.take_error();
   std::unique_ptr<Service> service(new Service(place, config, std::move(*doorbell)));
+  if (Status s = service->start_threads(); !s) return s.take_error();
   if (Status s = service->listen(); !s) return s.take_error();
   return service;
 }
@@ -106,7 +104,49 @@ Service::Service(const RuntimeDir& place, const ServiceConfig& config,
   });
 }
 
-Service::~Service() = default;
+Service::~Service() { end_threads(); }
+
+// All of them before anybody hears of the service, which could answer nobody without one.
+Status Service::start_threads() {
+  struct Start {
+    std::jthread& thread;
+    const char* name;
+    std::function<void()> body;
+  };
+  for (const auto& [thread, name, body] : {
+           Start{network_thread_, "network", [this] { network_.run(); }},
+           Start{open_thread_, "open", [this] { opener_.run(); }},
+           Start{tidy_thread_, "tidy", [this] { tidier_.run(); }},
+           Start{files_thread_, "files", [this] { files_.run(); }},
+           Start{store_thread_, "store", [this] { writer_.run(); }},
+           Start{drain_thread_, "drain", [this] { drain_.run(); }},
+       }) {
+    auto started = start_thread(name, body);
+    if (!started) return started.take_error();
+    thread = std::move(*started);
+  }
+  // LevelDB's own comes with the first compaction, and an exception with the one that fails.  Who
+  // runs a guest has seen to it.
+  return is_guest_ ? Status(Done{}) : store::own_background_thread();
+}
+
+// Each stage before the one it gives to.
+void Service::end_threads() {
+  opener_.stop();
+  files_.stop();
+  join(files_thread_);
+  drain_.stop();
+  join(drain_thread_);
+  writer_.stop();
+  join(store_thread_);
+  tidier_.stop();
+  join(tidy_thread_);
+  diffs_.stop();
+  network_.stop();
+  join(network_thread_);
+  // Last: it may be at a large store, and what is committed does not wait for that.
+  join(open_thread_);
+}
 
 Status Service::listen() {
   log().info("ringlogd {} pid {} epoch {} in {}", RINGLOG_VERSION, ::getpid(), epoch_of(*doorbell_),
@@ -163,29 +203,9 @@ void Service::stop() {
 }
 
 void Service::run() {
-  std::jthread network_thread = start_thread("network", [this] { network_.run(); });
-  std::jthread open_thread = start_thread("open", [this] { opener_.run(); });
-  std::jthread tidy_thread = start_thread("tidy", [this] { tidier_.run(); });
-  std::jthread files_thread = start_thread("files", [this] { files_.run(); });
-  std::jthread store_thread = start_thread("store", [this] { writer_.run(); });
-  std::jthread drain_thread = start_thread("drain", [this] { drain_.run(); });
   loop_.run();
   server_.close();
-  opener_.stop();
-  // Each stage before the one it gives to.
-  files_.stop();
-  files_thread.join();
-  drain_.stop();
-  drain_thread.join();
-  writer_.stop();
-  store_thread.join();
-  tidier_.stop();
-  tidy_thread.join();
-  diffs_.stop();
-  network_.stop();
-  network_thread.join();
-  // Last: it may be at a large store, and what is committed does not wait for that.
-  open_thread.join();
+  end_threads();
   log().info("ringlogd pid {} ends", ::getpid());
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Service: the object graph of ringlogd and its seven threads; while a run is open the monitor has
-// its own (monitor/monitor.h).
+// Service: the object graph of ringlogd and its seven threads.  LevelDB has one more, and while a
+// run is open the monitor has its own (monitor/monitor.h).
 //
 //   auto service = Service::start(place, {});
 //   (*service)->run();   // until SIGTERM, a teardown or nothing to do
@@ -44,11 +44,12 @@ struct ServiceConfig {
 
 class Service {
  public:
-  // Maps the doorbell, takes over the segments of an earlier service and listens.  `place` must
-  // outlive the service.
+  // Maps the doorbell, starts the threads, takes over the segments of an earlier service and
+  // listens.  `place` must outlive the service.
   //   kIo, kPermission, kCorrupt  what of that does not work
   static Result<std::unique_ptr<Service>> start(const RuntimeDir& place,
                                                 const ServiceConfig& config);
+  // Ends the threads.
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
@@ -62,6 +63,8 @@ class Service {
  private:
   Service(const RuntimeDir& place, const ServiceConfig& config,
           std::unique_ptr<shm::Doorbell> doorbell);
+  Status start_threads();
+  void end_threads();
   Status listen();
   void adopt(FoundSegments found);
   void look_for_leftovers();
@@ -85,6 +88,13 @@ class Service {
   StreamMux mux_;
   Server server_;
   bool is_looking_again_ = false;  // for segments that could not be read; control thread
+
+  std::jthread network_thread_;
+  std::jthread open_thread_;
+  std::jthread tidy_thread_;
+  std::jthread files_thread_;
+  std::jthread store_thread_;
+  std::jthread drain_thread_;
 };
 
 }  // namespace ringlog::service

@@ -1,11 +1,12 @@
 #include "daemon/monitor/monitor.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <limits>
 #include <utility>
+
+#include "daemon/log.h"
+#include "daemon/thread.h"
 
 namespace ringlog::service {
 
@@ -44,9 +45,13 @@ void Monitor::add(std::shared_ptr<Stream> stream) {
   lock.unlock();
   if (thread_.joinable()) thread_.join();
   lock.lock();
+  auto thread = start_thread("monitor", [this] { run(); });
+  if (!thread) {
+    return log().error("the machine is not sampled before another run comes: {}",
+                       thread.error().message);
+  }
   is_running_ = true;
-  thread_ = std::thread([this] { run(); });
-  ::pthread_setname_np(thread_.native_handle(), "monitor");
+  thread_ = std::move(*thread);
 }
 
 void Monitor::remove(const Stream& stream) {

@@ -2,7 +2,7 @@
 // Monitor: the thread that samples the machine, for all runs at once.
 //
 //   Monitor monitor(places, clock, store);
-//   monitor.add(stream);     // the first one starts the thread
+//   monitor.add(stream);     // the first one starts the thread, the next one if that fails
 //   monitor.remove(stream);  // the last one ends it
 //
 // A run is sampled while a process is attached to it, in the interval that its settings ask for;
@@ -77,7 +77,7 @@ class Monitor {
   const MonitorPlaces places_;
   const Clock& clock_;
   const Store store_;
-  std::thread thread_;  // control thread
+  std::jthread thread_;  // control thread
   std::mutex mutex_;
   std::condition_variable changed_;
   // Guarded by mutex_.

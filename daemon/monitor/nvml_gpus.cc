@@ -1,18 +1,16 @@
 #include "daemon/monitor/nvml_gpus.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <limits>
 #include <map>
 #include <mutex>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "daemon/log.h"
 #include "daemon/monitor/nvml_device.h"
+#include "daemon/thread.h"
 
 namespace ringlog::service {
 
@@ -262,14 +260,21 @@ NvmlGpus::NvmlGpus(const std::string& library) : state_(std::make_shared<State>(
     return;
   }
   state_->api = *api;
-  state_->threads = 2;
-  const auto start = [](const char* name, auto body) {
-    std::thread thread(body);
-    ::pthread_setname_np(thread.native_handle(), name);
-    thread.detach();  // see the header
+  const auto start = [state = state_](const char* name, auto* body) {
+    {
+      const std::lock_guard lock(state->mutex);
+      ++state->threads;
+    }
+    auto thread = start_thread(name, [state, body] { body(state); });
+    if (thread) {
+      thread->detach();  // see the header
+    } else {
+      log().warn("NVIDIA GPUs are not looked at: {}", thread.error().message);
+      end_thread(*state);
+    }
+    return static_cast<bool>(thread);
   };
-  start("gpus", [state = state_] { run_nvml(state); });
-  start("gpu-pcie", [state = state_] { run_pcie(state); });
+  if (start("gpus", run_nvml)) start("gpu-pcie", run_pcie);
 }
 
 NvmlGpus::~NvmlGpus() {

@@ -9,6 +9,9 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <system_error>
+#include <thread>
+#include <utility>
 
 namespace ringlog::store {
 
@@ -39,7 +42,16 @@ Status own_background_thread() {
   auto question = std::make_shared<Question>();
   question->fd = file->get();
   auto inode = question->inode.get_future();
-  leveldb::Env::Default()->Schedule(answer, new std::shared_ptr<Question>(question));
+  auto argument = std::make_unique<std::shared_ptr<Question>>(question);
+  try {
+    // Of a thread that cannot be made LevelDB hears with its lock held, which it then holds for
+    // ever; so it is tried first.
+    std::jthread([] {}).join();
+    leveldb::Env::Default()->Schedule(answer, argument.get());
+  } catch (const std::system_error& e) {
+    return Error{Code::kIo, "LevelDB's thread cannot be made: " + e.code().message()};
+  }
+  static_cast<void>(argument.release());
   if (inode.wait_for(std::chrono::milliseconds(kBackgroundWaitMs)) != std::future_status::ready) {
     return Error{Code::kIo,
                  "LevelDB's thread does not answer; it is busy or this is a forked child"};
