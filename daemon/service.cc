@@ -171,12 +171,19 @@ void Service::adopt(FoundSegments found) {
   const bool is_whole = found.unread.empty();
   mux_.await(std::move(found.unread));
   for (FoundSegment& segment : found.segments) mux_.adopt(std::move(segment));
-  if (is_whole || std::exchange(is_looking_again_, true)) return;
+  if (!is_whole) look_again();
+}
+
+void Service::look_again() {
+  if (std::exchange(is_looking_again_, true)) return;
   loop_.after(kOrphanRetryMs, [this] {
     is_looking_again_ = false;
     auto again = find_segments(place_.segments,
                                [this](const std::string& uuid) { return mux_.has_segment(uuid); });
-    if (!again) return log().error("segments are not looked for: {}", again.error().message);
+    if (!again) {
+      log().error("segments are looked for again: {}", again.error().message);
+      return look_again();
+    }
     mux_.forget_awaited();
     adopt(std::move(*again));
   });

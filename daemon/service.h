@@ -67,6 +67,7 @@ class Service {
   void end_threads();
   Status listen();
   void adopt(FoundSegments found);
+  void look_again();
   void look_for_leftovers();
 
   const RuntimeDir& place_;

@@ -235,6 +235,26 @@ class ServiceDeathTest(SandboxTest):
         self.assertEqual({state[0] for state in self.sandbox.states().values()}, {"finished"})
         self.assertTrue(self.sandbox.verify()["ok"])
 
+    def test_segments_are_looked_for_until_they_are_found(self) -> None:
+        """One that cannot be read at first, and at the next look not even its folder."""
+        rank = self.sandbox.rank(0)
+        until(lambda: self.sandbox.ledger.committed(0) > 1_000, "rows")
+        freeze(self.sandbox.service())
+        rank.kill()
+        kill_and_wait(self.sandbox.service())
+        folder = self.sandbox.runtime / "segments"
+        segment, = folder.glob("*.seg")
+        aside = segment.rename(self.sandbox.runtime / "aside")
+        segment.symlink_to(aside)  # which is not followed
+        self.sandbox.ringlog("service", "start")
+        away = folder.rename(self.sandbox.runtime / "away")
+        until(lambda: "looked for again" in self.sandbox.log_of_service(), "a look in vain")
+        aside.replace(away / segment.name)
+        away.rename(folder)
+        until(lambda: self.sandbox.states()[0][0] == "crashed", "the end of the rank")
+        self.assertTrue(self.sandbox.verify()["ok"])
+        self.sandbox.check_ledger()
+
     def test_any_program_starts_the_recovery(self) -> None:
         """A program that logs to another run wakes the service that recovers the first one."""
         ranks = self.start_ranks()
