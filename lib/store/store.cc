@@ -313,6 +313,8 @@ Status Store::write(const Commit& commit, bool sync) {
     if (!settled || impl_->commit_number != before) return settled;
   }
   if (commit.empty()) return sync ? this->sync() : Status(Done{});
+  // What is looked up for the commit needs the database, too.
+  if (Status opened = impl_->ensure_open(); !opened) return opened;
   leveldb::WriteBatch batch;
   if (Status filled = impl_->fill(commit, batch); !filled) {
     impl_->rejected();

@@ -111,6 +111,26 @@ TEST(FullDisk, RefusesABlobAndTakesItLater) {
   EXPECT_EQ(read_all(*open_reader(dir.path())), simulation.rows());
 }
 
+// The blobs of a process that is gone are looked for before anything is written.
+TEST(FullDisk, ThatIsMendedTakesTheEndOfAProcessAsItsFirstWrite) {
+  const test::TempDir dir;
+  FaultyEnv env;
+  Simulation simulation(5);
+  const auto store = open_store(dir.path(), {.env = &env});
+  ASSERT_THAT(store->put_blob({1, 1}, "left behind"), IsOk());
+  env.set_room(0);
+  for (int i = 0; i < 2; ++i) {  // the second one finds that it cannot be opened again either
+    EXPECT_THAT(store->put_blob({1, 2}, "refused"), FailsWith(Code::kIo));
+  }
+  Commit commit = simulation.next(100);
+  commit.gone = {1};
+  EXPECT_THAT(store->write(commit, false), FailsWith(Code::kIo, HasSubstr("No space left")));
+  env.set_unlimited();
+  ASSERT_THAT(store->write(commit, false), IsOk());
+  EXPECT_THAT(store->get_blob({1, 1}), FailsWith(Code::kNotFound));
+  EXPECT_EQ(read_all(*open_reader(dir.path())), simulation.rows());
+}
+
 // Makes `to` what a power cut may leave of `from` at this moment: of every file what was synced,
 // and a random part of the rest.  The store itself goes on and notices nothing: files that were cut
 // under it, while its thread writes and maps them, would be another accident.
