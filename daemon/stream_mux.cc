@@ -343,6 +343,8 @@ void StreamMux::start_closing(const std::string& dir, const Network::View& sinks
   run.behind_next_ms = sinks.next_try_ms;
   parts_.monitor.remove(*run.stream);
   parts_.drain.post([this, dir, stream = run.stream] {
+    // Somebody may have come since it was asked: a query, or the last word on a file.
+    if (!stream->intake.is_empty()) return parts_.loop.post([this, dir] { keep_open(dir); });
     parts_.drain.remove(stream);
     stream->intake.end_summary();
     parts_.network.remove(stream, [this, dir, stream] {
@@ -352,6 +354,19 @@ void StreamMux::start_closing(const std::string& dir, const Network::View& sinks
       });
     });
   });
+}
+
+// It was not empty after all.
+void StreamMux::keep_open(const std::string& dir) {
+  Run& run = *runs_.at(dir);
+  run.state = State::kOpen;
+  run.behind.reset();
+  run.is_to_be_noted = false;
+  parts_.monitor.add(run.stream);
+  if (run.waiting.empty()) return;
+  if (std::exchange(run.is_from_backlog, false)) parts_.backlog.leave(dir);
+  run.empty_since_ms = 0;
+  for (const auto& then : std::exchange(run.waiting, {})) then(&run);
 }
 
 void StreamMux::on_closed(const std::string& dir) {

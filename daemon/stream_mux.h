@@ -201,6 +201,7 @@ class StreamMux {
   void with_known_run(const RunName& name, const WithRun& then);
   void ask_close(Run& run);
   void start_closing(const std::string& dir, const Network::View& sinks, bool is_quiet);
+  void keep_open(const std::string& dir);
   void on_closed(const std::string& dir);
   void quarantine(const std::shared_ptr<Port>& port, uint32_t ring, uint64_t position,
                   const std::string& dir);

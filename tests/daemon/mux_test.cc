@@ -40,6 +40,37 @@ TEST_F(MuxTest, ARunThatIsLetGoTwiceIsClosedOnce) {
   RowStore free(dir_of("run"));  // throws while somebody has it
 }
 
+// Asked for between the look that found it empty and the one that takes it away.
+TEST_F(MuxTest, ARunThatIsAskedForWhileItClosesStaysOpenForTheAnswer) {
+  {
+    RowStore store(dir_of("run"));
+    store.add(10);
+  }
+  RunSpec spec = spec_of("run");
+  spec.sinks = {"jsonl+file://" + dir_.file("out.jsonl")};
+  const auto client = std::make_shared<SyncClient>(SyncClient{1});
+  ASSERT_THAT(ask<std::vector<RunStatus>>([&](auto reply) { mux_.sync(spec, client, reply); }),
+              IsOk());
+  mux_.end_sync(dir_of("run"), *client);
+  wait_for_threads();
+  wait_for_threads();
+  // The drain thread stands still, so that it meets the question and the end together.
+  std::promise<void> gate;
+  drain_.post([&] { gate.get_future().wait(); });
+  std::unique_ptr<Result<std::vector<RunStatus>>> answer;
+  mux_.query({.dir = dir_of("run")}, true, [&](Result<std::vector<RunStatus>> runs) {
+    answer = std::make_unique<Result<std::vector<RunStatus>>>(std::move(runs));
+  });
+  loop_.run();  // it is being closed
+  EXPECT_THAT(barrier("run"), FailsWith(Code::kNotFound));
+  gate.set_value();
+  loop_.run_until([&] { return answer != nullptr; });
+  ASSERT_THAT(*answer, IsOk());
+  EXPECT_EQ((*answer)->size(), 1u);
+  mux_.keep_house();
+  loop_.run_until([this] { return mux_.is_idle(); });
+}
+
 // Its process asked twice because it was not told in time, or has two handles of one run.
 TEST_F(MuxTest, ASegmentThatIsHandedBackTwiceIsReadOnce) {
   auto made = make_segment("run", 1);
