@@ -101,11 +101,12 @@ void Backlog::settle(const std::string& dir) {
 }
 
 void Backlog::fail(const std::string& dir, const std::string& why) {
-  Place* const place = take(dir);
-  if (place == nullptr) return;
-  back_off(*place, 0);
-  place->waiting.push_back(dir);
-  for (SinkStatus& sink : runs_.at(dir).status.sinks) sink.last_error = why;
+  const auto run = runs_.find(dir);
+  if (run == runs_.end() || !places_[run->second.place].tried.contains(dir)) return;
+  Place& place = *take(dir);
+  back_off(place, 0);
+  place.waiting.push_back(dir);
+  for (SinkStatus& sink : run->second.status.sinks) sink.last_error = why;
 }
 
 void Backlog::leave(const std::string& dir) {

@@ -47,7 +47,7 @@ class Backlog {
   std::optional<RunInfo> next();
   // What became of it: its sinks have everything or want nothing more…
   void settle(const std::string& dir);
-  // …or it could not be opened.
+  // …or it could not be opened.  Nothing, unless it is tried.
   void fail(const std::string& dir, const std::string& why);
   // It is open for another reason; whoever closes it parks it again.
   void leave(const std::string& dir);

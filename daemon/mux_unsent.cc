@@ -57,7 +57,11 @@ void StreamMux::open_due_unsent() {
 
 void StreamMux::open_unsent(const RunInfo& info) {
   const std::string& dir = info.dir;
-  if (runs_.contains(dir)) return parts_.backlog.leave(dir);
+  if (const auto run = runs_.find(dir); run != runs_.end()) {
+    // What is being opened or closed ends in another state, which then says what becomes of it.
+    if (run->second->state == State::kOpen) parts_.backlog.leave(dir);
+    return;
+  }
   if (::access((dir + "/store").c_str(), F_OK) != 0) {
     const int why = errno;
     // Without the folder of all runs it may be a disk that is not mounted.

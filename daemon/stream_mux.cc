@@ -206,6 +206,7 @@ void StreamMux::on_opened(const std::string& dir, Opener::Opened opened) {
     const Error error = std::move(opened.take_error()).in("run " + run.info.run_id);
     log().error("{}", error.message);
     runs_.erase(dir);
+    parts_.backlog.fail(dir, error.message);
     for (const auto& then : waiting) then(error);
     return;
   }
@@ -373,11 +374,7 @@ void StreamMux::on_closed(const std::string& dir) {
   Run& run = *runs_.at(dir);
   run.stream.reset();
   parts_.files.forget(dir);
-  if (!run.waiting.empty()) {
-    run.empty_since_ms = 0;
-    run.is_from_backlog = false;
-    return start_opening(run);
-  }
+  // Also of a run that is wanted again: it may not come open.
   if (run.behind) {
     parts_.backlog.park(*std::move(run.behind), run.behind_next_ms);
   } else {
@@ -386,7 +383,13 @@ void StreamMux::on_closed(const std::string& dir) {
   if (!run.is_to_be_noted) {
     parts_.network.post([&notes = parts_.notes, dir] { notes.remove(dir); });
   }
-  runs_.erase(dir);
+  if (run.waiting.empty()) {
+    runs_.erase(dir);
+    return;
+  }
+  run.empty_since_ms = 0;
+  run.is_from_backlog = false;
+  start_opening(run);
 }
 
 }  // namespace ringlog::service

@@ -64,6 +64,18 @@ TEST_F(BacklogTest, LaterAndLaterButNeverNot) {
   EXPECT_LE(longest, kSinkRetryMaxMs * 3 / 2 + 10);
 }
 
+// Nor is the place taken to fail, when somebody else could not open the run.
+TEST_F(BacklogTest, OneThatIsNotTriedCannotFail) {
+  backlog_.add(run("1"));
+  backlog_.add(run("2"));
+  backlog_.fail(dir("1"), "somebody has the store");
+  EXPECT_THAT(due(), ElementsAre("1"));
+  backlog_.fail(dir("1"), "somebody has the store");
+  backlog_.fail(dir("1"), "somebody has the store");
+  clock_.now_ms += kSinkRetryFirstMs * 3 / 2;
+  EXPECT_THAT(due(), ElementsAre("2"));
+}
+
 TEST_F(BacklogTest, TheWishToWaitIsHeard) {
   backlog_.park(run("1"), clock_.now_ms + 1'000'000);
   clock_.now_ms += 999'999;

@@ -181,13 +181,15 @@ class MuxTest : public ::testing::Test {
     EXPECT_THAT(entries, IsOk());
     return *entries;
   }
-  // The other threads did what they were given, and the drain thread has looked at all rings since.
+  // It did what it was given.
+  template <typename Thread>
+  static void wait_for(Thread& thread) {
+    std::promise<void> done;
+    thread.post([&done] { done.set_value(); });
+    done.get_future().wait();
+  }
+  // All did, and the drain thread has looked at all rings since.
   void wait_for_threads() {
-    const auto wait_for = [](auto& thread) {
-      std::promise<void> done;
-      thread.post([&done] { done.set_value(); });
-      done.get_future().wait();
-    };
     wait_for(network_);
     wait_for(drain_);
     wait_for(drain_);

@@ -18,6 +18,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// Nobody listens there.
+constexpr const char* kDeadSink = "influx+http://127.0.0.1:1/db";
+
 // Runs that are forwarded by request are closed the moment nobody wants them any more.
 TEST_F(MuxTest, ARunThatIsLetGoTwiceIsClosedOnce) {
   {
@@ -69,6 +72,69 @@ TEST_F(MuxTest, ARunThatIsAskedForWhileItClosesStaysOpenForTheAnswer) {
   EXPECT_EQ((*answer)->size(), 1u);
   mux_.keep_house();
   loop_.run_until([this] { return mux_.is_idle(); });
+}
+
+// The sinks are not to blame, and there is nobody else who would try it again.
+TEST_F(MuxTest, AnUnsentRunWhoseTurnComesWhileItIsOpenedInVainIsTriedLater) {
+  auto held = std::make_unique<RowStore>(dir_of("run"));
+  held->add(1);
+  mux_.add_unsent({dir_of("run"), {kDeadSink}});
+  std::unique_ptr<Result<Attached>> answer;
+  mux_.inform_init(spec_of("run"), peer(), [&](Result<Attached> attached) {
+    answer = std::make_unique<Result<Attached>>(std::move(attached));
+  });
+  mux_.keep_house();
+  loop_.run_until([&] { return answer != nullptr; });
+  EXPECT_THAT(*answer, FailsWith(Code::kIo));
+  ASSERT_TRUE(backlog_.has(dir_of("run")));
+  loop_.advance(2 * kSinkRetryMaxMs);
+  const auto next = backlog_.next();
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->dir, dir_of("run"));
+}
+
+TEST_F(MuxTest, AnUnsentRunThatIsWantedWhileItClosesAndDoesNotOpenAgainIsTriedLater) {
+  {
+    RowStore store(dir_of("run"));
+    store::Commit commit = store.next(1);
+    commit.meta->sinks = {kDeadSink};
+    ASSERT_THAT(store.store->write(commit, false), IsOk());
+  }
+  mux_.add_unsent({dir_of("run"), {kDeadSink}});
+  mux_.keep_house();
+  ASSERT_THAT(barrier("run"), IsOk());
+  wait_for_threads();
+  // Until the sink has been tried it is not closed; the store thread stands still, so that it is
+  // not closed for long.
+  std::unique_ptr<std::promise<void>> gate;
+  do {
+    if (gate) gate->set_value();
+    gate = std::make_unique<std::promise<void>>();
+    writer_.post([opened = gate->get_future().share()] { opened.wait(); });
+    mux_.keep_house();
+    wait_for(network_);
+    wait_for(drain_);
+    loop_.run();
+  } while (barrier("run"));
+  std::unique_ptr<Result<Attached>> answer;
+  mux_.inform_init(spec_of("run"), peer(), [&](Result<Attached> attached) {
+    answer = std::make_unique<Result<Attached>>(std::move(attached));
+  });
+  gate->set_value();
+  std::unique_ptr<RowStore> held;
+  while (!held) {
+    try {
+      held = std::make_unique<RowStore>(dir_of("run"));
+    } catch (const std::runtime_error&) {
+      std::this_thread::yield();  // it is being closed
+    }
+  }
+  loop_.run_until([&] { return answer != nullptr; });
+  EXPECT_THAT(*answer, FailsWith(Code::kIo));
+  loop_.advance(2 * kSinkRetryMaxMs);
+  const auto next = backlog_.next();
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->dir, dir_of("run"));
 }
 
 // Its process asked twice because it was not told in time, or has two handles of one run.
