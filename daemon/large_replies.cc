@@ -9,26 +9,44 @@ namespace ringlog::service {
 
 void LargeReplies::put(const std::string& uuid, uint32_t slot, uint32_t word, std::string bytes) {
   const std::lock_guard lock(mutex_);
+  const auto before = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+    return entry.slot == slot && entry.uuid == uuid;
+  });
+  if (before != entries_.end()) erase(before);
   bytes_ += bytes.size();
-  entries_.push_back({uuid, slot, shm::slot_generation(word), std::move(bytes)});
-  while (bytes_ > kLargeRepliesBytesMax && entries_.size() > 1) {
-    bytes_ -= entries_.front().bytes.size();
-    entries_.pop_front();
+  while (bytes_ > kLargeRepliesBytesMax && !entries_.empty()) {
+    const auto fetched = std::find_if(entries_.begin(), entries_.end(),
+                                      [](const Entry& entry) { return entry.is_fetched; });
+    erase(fetched != entries_.end() ? fetched : entries_.begin());
   }
+  entries_.push_back({uuid, slot, shm::slot_generation(word), std::move(bytes)});
 }
 
-std::optional<std::string> LargeReplies::take(const std::string& uuid, uint32_t slot,
-                                              uint32_t word) {
-  const std::lock_guard lock(mutex_);
-  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+LargeReplies::Entries::iterator LargeReplies::find(const std::string& uuid, uint32_t slot,
+                                                   uint32_t word) {
+  return std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
     return entry.slot == slot && entry.generation == shm::slot_generation(word) &&
            entry.uuid == uuid;
   });
+}
+
+void LargeReplies::erase(Entries::iterator entry) {
+  bytes_ -= entry->bytes.size();
+  entries_.erase(entry);
+}
+
+std::optional<std::string> LargeReplies::fetch(const std::string& uuid, uint32_t slot,
+                                               uint32_t word) {
+  const std::lock_guard lock(mutex_);
+  const auto found = find(uuid, slot, word);
   if (found == entries_.end()) return std::nullopt;
-  std::string bytes = std::move(found->bytes);
-  bytes_ -= bytes.size();
-  entries_.erase(found);
-  return bytes;
+  found->is_fetched = true;
+  return found->bytes;
+}
+
+void LargeReplies::drop(const std::string& uuid, uint32_t slot, uint32_t word) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = find(uuid, slot, word); found != entries_.end()) erase(found);
 }
 
 void LargeReplies::forget(const std::string& uuid) {

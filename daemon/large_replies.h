@@ -1,9 +1,12 @@
 #pragma once
-// Replies that do not fit a mailbox slot, until the client fetches them over the control socket.
+// Replies that do not fit a mailbox slot, for the client to fetch over the control socket.
 //
-// Thread safe: put by the drain, store and network threads, taken by the control thread.  Bounded
-// by kLargeRepliesBytesMax; the oldest are dropped first, and a client that comes too late is told
-// so.
+// Whether a reply that was fetched also arrived is not known: it stays, to be fetched again, until
+// its slot has another one.
+//
+// Thread safe: put by the drain, store and network threads, fetched by the control thread.  Bounded
+// by kLargeRepliesBytesMax; those that were fetched are dropped first, then the oldest, and a
+// client that comes too late is told so.
 
 #include <cstdint>
 #include <list>
@@ -17,8 +20,10 @@ class LargeReplies {
  public:
   // `uuid` of the segment; `word` of the slot, of which only the generation counts.
   void put(const std::string& uuid, uint32_t slot, uint32_t word, std::string bytes);
-  std::optional<std::string> take(const std::string& uuid, uint32_t slot, uint32_t word);
-  // The producer is gone: nobody will fetch.
+  std::optional<std::string> fetch(const std::string& uuid, uint32_t slot, uint32_t word);
+  // Nobody will fetch this one…
+  void drop(const std::string& uuid, uint32_t slot, uint32_t word);
+  // …or any of this producer, which is gone.
   void forget(const std::string& uuid);
 
  private:
@@ -27,10 +32,14 @@ class LargeReplies {
     uint32_t slot;
     uint32_t generation;
     std::string bytes;
+    bool is_fetched = false;
   };
+  using Entries = std::list<Entry>;
+  Entries::iterator find(const std::string& uuid, uint32_t slot, uint32_t word);
+  void erase(Entries::iterator entry);
   std::mutex mutex_;
   // Guarded by mutex_.
-  std::list<Entry> entries_;  // oldest first
+  Entries entries_;  // oldest first, at most one of a slot
   size_t bytes_ = 0;
 };
 

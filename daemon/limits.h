@@ -87,7 +87,7 @@ inline constexpr size_t kConnectionsMax = 2048;
 inline constexpr int64_t kAcceptRetryMs = 100;
 // Descriptors of one request: a segment or a blob.
 inline constexpr size_t kRequestFdsMax = 2;
-// Bytes of large mailbox replies that wait to be fetched.
+// Bytes of large mailbox replies that wait to be fetched, or to be fetched again.
 inline constexpr size_t kLargeRepliesBytesMax = size_t{64} << 20;
 // Runs open at a time: each is a LevelDB with its files and 8 MiB of write buffer.
 inline constexpr size_t kRunsOpenMax = 256;

@@ -121,7 +121,7 @@ Result<std::string> StreamMux::fetch_reply(std::vector<std::string> uuids, uint3
     }
   }
   for (const std::string& uuid : uuids) {
-    if (auto bytes = parts_.large.take(uuid, slot, word)) return std::move(*bytes);
+    if (auto bytes = parts_.large.fetch(uuid, slot, word)) return std::move(*bytes);
   }
   return Error{Code::kNotFound, "the service has no reply for slot " + std::to_string(slot)};
 }

@@ -71,7 +71,7 @@ void deliver(Port& port, const Request& request, std::string reply, LargeReplies
   const bool answered =
       shm::answer_slot(slot, request.word_untrusted, is_large ? bytes.first(0) : bytes, is_large);
   if (is_large && !answered) {
-    large.take(port.uuid, request.slot_untrusted, request.word_untrusted);
+    large.drop(port.uuid, request.slot_untrusted, request.word_untrusted);
   }
 }
 

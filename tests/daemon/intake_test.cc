@@ -227,7 +227,7 @@ TEST_F(IntakeTest, TheRunIsDescribedAtOnceAndNoReplyIsTooLarge) {
   const auto claim = process->ask(0, record::RequestKind::kRunInfo);
   turn();
   EXPECT_EQ(process->state_of(claim), shm::SlotState::kDone);
-  EXPECT_FALSE(large_.take(ports_[0]->uuid, claim.slot, claim.word)) << "it fits the slot";
+  EXPECT_FALSE(large_.fetch(ports_[0]->uuid, claim.slot, claim.word)) << "it fits the slot";
 }
 
 TEST_F(IntakeTest, RequestsNamingForeignSlotsAreIgnored) {

@@ -350,13 +350,14 @@ TEST_F(ServiceTest, LargeRepliesAreFetchedOverTheSocket) {
       fetched.setWord(claim.word);
     });
   };
-  ASSERT_TRUE(fetch().isOk()) << connection.error();
-  auto fds = connection.take_fds();
-  ASSERT_EQ(fds.size(), 1u);
-  auto size = shm::file_size(fds[0].get(), "reply");
-  ASSERT_THAT(size, IsOk());
-  EXPECT_GT(*size, shm::kInlineReplySizeMax);
-  EXPECT_TRUE(fetch().isError()) << "once only";
+  for (int i = 0; i < 2; ++i) {  // again, because nobody knows whether the first one arrived
+    ASSERT_TRUE(fetch().isOk()) << connection.error();
+    auto fds = connection.take_fds();
+    ASSERT_EQ(fds.size(), 1u);
+    auto size = shm::file_size(fds[0].get(), "reply");
+    ASSERT_THAT(size, IsOk());
+    EXPECT_GT(*size, shm::kInlineReplySizeMax);
+  }
 }
 
 TEST_F(ServiceTest, ADeadProcessIsSettledBeforeABarrierAnswers) {
