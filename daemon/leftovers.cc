@@ -37,7 +37,7 @@ bool is_producer_running(const fs::path& segment) {
                          : Result<shm::SegmentHeader>(fd.error());
   if (!header) return header.error().code == Code::kIo;
   const auto pidfd = open_pidfd(header->pid, header->pid_start);
-  return pidfd || pidfd.error().code != Code::kNotFound;
+  return pidfd ? !is_dead(pidfd->get()) : pidfd.error().code != Code::kNotFound;
 }
 
 // Whole or half-made, it keeps its name, which is unique.

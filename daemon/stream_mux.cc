@@ -168,6 +168,8 @@ void StreamMux::with_known_run(const RunName& name, const WithRun& then) {
 }
 
 void StreamMux::with_run(const RunInfo& info, Turn turn, WithRun then) {
+  // Or its process would be given up for lost, with the large records that its rows refer to.
+  if (turn == Turn::kLast && !runs_.contains(info.dir)) parts_.take_over();
   std::unique_ptr<Run>& run = runs_[info.dir];
   if (run && run->state == State::kOpen) {
     run->empty_since_ms = 0;

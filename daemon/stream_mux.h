@@ -85,6 +85,8 @@ class StreamMux {
     uint32_t epoch = 0;
     std::string runtime_dir{};  // where live summaries are; empty: there are none
     int64_t unsent_stay_ms = kUnsentStayMs;
+    // Adopts what killed programs left; before a run is opened, which may be one of theirs.
+    std::function<void()> take_over = [] {};
   };
   explicit StreamMux(Parts parts) : parts_(std::move(parts)) {}
   StreamMux(const StreamMux&) = delete;

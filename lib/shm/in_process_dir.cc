@@ -2,6 +2,8 @@
 
 #include "shm/posix.h"
 
+#include <poll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,8 +40,13 @@ bool is_owner_running(const std::string& dir) {
   const std::string name = dir.substr(dir.rfind('/') + 1);
   const size_t dash = name.find('-');
   if (dash == std::string::npos) return false;
-  const auto start = process_start_time(std::atoi(name.c_str()));
-  return start && *start == std::strtoull(name.c_str() + dash + 1, nullptr, 10);
+  const int32_t pid = std::atoi(name.c_str());
+  // Before the look at its start, so that it is not that of the next process with this number.
+  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  const auto start = process_start_time(pid);
+  if (!start || *start != std::strtoull(name.c_str() + dash + 1, nullptr, 10)) return false;
+  pollfd death{process.get(), POLLIN, 0};
+  return !process || ::poll(&death, 1, 0) != 1;
 }
 
 }  // namespace ringlog::shm

@@ -16,7 +16,7 @@ std::string in_process_dir(const std::string& runtime_dir);
 // All that are there, of running programs and of ended ones, in order of their names.  Empty: none,
 // or no folder.
 std::vector<std::string> list_in_process_dirs(const std::string& folder);
-// True while the program that `dir` is named after runs.
+// True while the program that `dir` is named after runs; not of a zombie.
 bool is_owner_running(const std::string& dir);
 
 }  // namespace ringlog::shm
