@@ -24,11 +24,15 @@ struct Totals {
   uint64_t missing = 0;
   uint64_t duplicated = 0;
   std::vector<std::string> poisoned;  // rings that are not read any more, a line each
-  bool is_ok() const { return missing == 0 && duplicated == 0 && poisoned.empty(); }
+  std::vector<std::string> unread;    // why what processes committed last is not known, likewise
+  bool is_ok() const {
+    return missing == 0 && duplicated == 0 && poisoned.empty() && unread.empty();
+  }
 };
 
 Totals total_of(const std::vector<LedgerEntry>& ledger) {
   Totals totals;
+  std::vector<ProcessDescription> processes;
   for (const LedgerEntry& entry : ledger) {
     totals.attempted += entry.attempted;
     totals.stored += entry.stored;
@@ -38,7 +42,9 @@ Totals total_of(const std::vector<LedgerEntry>& ledger) {
     for (std::string& note : poison_notes(entry.process)) {
       totals.poisoned.push_back(std::move(note));
     }
+    processes.push_back(entry.process);
   }
+  totals.unread = unread_notes(processes);
   return totals;
 }
 
@@ -64,7 +70,8 @@ Json document_of_ledger(const std::string& run_id, const std::vector<std::string
                          {"missing", entry.missing},
                          {"duplicated", entry.duplicated},
                          {"state", entry.process.state},
-                         {"poisoned", poison_notes(entry.process)}});
+                         {"poisoned", poison_notes(entry.process)},
+                         {"unread", entry.process.unread}});
   }
   return {{"run", run_id}, {"ok", is_ok}, {"producers", std::move(producers)}, {"damage", damage}};
 }
@@ -110,6 +117,7 @@ std::string verdict_of(const Totals& totals, bool is_ok, const Style& style) {
       fmt::format("{}: {}, {} missing, {} double\n", paint(style, Ink::kRed, "NOT OK"), counts,
                   format_count(totals.missing), format_count(totals.duplicated));
   for (const std::string& note : totals.poisoned) text += note + "; its later rows are lost\n";
+  for (const std::string& note : totals.unread) text += note + "\n";
   return text;
 }
 

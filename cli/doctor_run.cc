@@ -29,17 +29,23 @@ void check_processes(RunReader& run, Findings& findings) {
     return;
   }
   uint64_t missing = 0;
-  bool is_poisoned = false;
+  bool is_whole = true;
   for (const ProcessDescription& process : *processes) {
     missing += process.missing;
     for (const std::string& note : poison_notes(process)) {
-      is_poisoned = true;
+      is_whole = false;
       findings.push_back({Health::kFail, "rings", note,
                           "the process wrote over its ring, or its file was cut; rows after that "
                           "place are lost and counted"});
     }
   }
-  if (!is_poisoned) findings.push_back({Health::kOk, "rings", "all were read to their end", ""});
+  for (const std::string& note : unread_end_notes(*processes)) {
+    is_whole = false;
+    findings.push_back({Health::kFail, "rings", note,
+                        "shared memory goes with the machine or the container; how many rows were "
+                        "lost is not known"});
+  }
+  if (is_whole) findings.push_back({Health::kOk, "rings", "all were read to their end", ""});
   if (missing == 0) {
     findings.push_back({Health::kOk, "rows", "no gap was seen", ""});
   } else {

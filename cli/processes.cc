@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "cli/format.h"
@@ -39,6 +40,26 @@ std::vector<std::string> poison_notes(const ProcessDescription& process) {
   return notes;
 }
 
+std::vector<std::string> unread_notes(const std::vector<ProcessDescription>& processes) {
+  std::map<std::string, std::vector<const ProcessDescription*>> by_reason;
+  for (const ProcessDescription& process : processes) {
+    if (!process.unread.empty()) by_reason[process.unread].push_back(&process);
+  }
+  std::vector<std::string> notes;
+  for (const auto& [reason, those] : by_reason) {
+    const size_t others = those.size() - 1;
+    const std::string more = others == 0 ? "" : fmt::format(" and {} more", format_count(others));
+    notes.push_back(fmt::format("rank {} attempt {}{}: {}", process_label(*those[0]),
+                                those[0]->attempt, more, reason));
+  }
+  return notes;
+}
+
+std::vector<std::string> unread_end_notes(std::vector<ProcessDescription> processes) {
+  std::erase_if(processes, [](const auto& process) { return process.state == "running"; });
+  return unread_notes(processes);
+}
+
 uint64_t rank_count(const std::vector<ProcessDescription>& processes) {
   std::set<int32_t> ranks;
   for (const ProcessDescription& process : processes) {
@@ -73,6 +94,7 @@ Json json_of(const ProcessDescription& process) {
   json["local_rank"] = process.local_rank;
   json["world_size"] = process.world_size;
   json["poisoned"] = poison_notes(process);
+  json["unread"] = process.unread;
   return json;
 }
 

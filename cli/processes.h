@@ -25,6 +25,12 @@ Ink state_ink(const std::string& state);
 // Rings that are no longer read, a sentence each.
 std::vector<std::string> poison_notes(const ProcessDescription& process);
 
+// Why rows of processes may be neither stored nor counted: a sentence for each reason, which names
+// the first of them and counts the others.
+std::vector<std::string> unread_notes(const std::vector<ProcessDescription>& processes);
+// The same of those that have ended.
+std::vector<std::string> unread_end_notes(std::vector<ProcessDescription> processes);
+
 // Distinct ranks that have a process of their own in the run.
 uint64_t rank_count(const std::vector<ProcessDescription>& processes);
 // Ranks below the world size that the launcher gave and that have never joined: late, or on another

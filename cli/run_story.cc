@@ -56,6 +56,9 @@ RunStory read_story(RunReader& run, RunDescription about, const ShowOptions& opt
   for (const ProcessDescription& process : story.processes) {
     for (std::string& note : poison_notes(process)) story.notes.push_back(std::move(note));
   }
+  for (std::string& note : unread_end_notes(story.processes)) {
+    story.notes.push_back(std::move(note));
+  }
   if (story.about.state == "running" && !story.about.is_live) {
     story.notes.emplace_back(
         "no service has this run open: the state is the last one known, and what its processes "

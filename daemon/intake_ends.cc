@@ -44,6 +44,7 @@ void Intake::end_without_segment(store::ProducerState state, const EndFacts& fac
   state.signal = end.signal;
   state.cause = end.cause;
   state.ended_ns = clock_.realtime_ns();
+  state.is_end_unread = true;
   board_.update(state, state.ended_ns);
   start_batch();
   batch_->commit.ended.push_back(state.producer);

@@ -18,6 +18,16 @@ RunInfo run_of(const shm::SegmentHeader& header) {
   return {run_id, "", project, root + "/" + project + "/" + run_id};
 }
 
+// It has not ended after all, or what it had to say at its end is only found now.
+void revoke_end(store::ProducerState& state) {
+  state.state = "running";
+  state.exit_code = 0;
+  state.signal = 0;
+  state.cause.clear();
+  state.ended_ns = 0;
+  state.is_end_unread = false;
+}
+
 }  // namespace
 
 void StreamMux::add_member(Run& run, std::shared_ptr<Port> port, const store::ProducerState& state,
@@ -340,12 +350,11 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
                             : Result<shm::Fd>(Error{Code::kNotFound, "another boot"});
   // Whether it lives is not known, so it is not ended.
   if (!pidfd && pidfd.error().code != Code::kNotFound) return pidfd.take_error();
-  if (state.state == "killed" && state.signal == 0 && pidfd) {
-    // The service before this one was torn down under it; it lives and goes on.
+  // The service before this one was torn down under it; it lives and goes on.
+  const bool is_torn_down = state.state == "killed" && state.signal == 0 && pidfd;
+  if (is_torn_down || state.is_end_unread) {
     is_ended = false;
-    state.state = "running";
-    state.cause.clear();
-    state.ended_ns = 0;
+    revoke_end(state);
   }
   if (!board.adopt(state)) {
     return Error{Code::kCorrupt, "producer " + std::to_string(state.producer) + " of run " +

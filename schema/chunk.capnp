@@ -122,6 +122,7 @@ struct ProducerState {
   nextStep @15 :UInt64;        # The step after its last row.
   localRank @16 :Int32;
   worldSize @17 :Int32;
+  isEndUnread @18 :Bool;       # Ended without its segment: what it committed last was never read.
 }
 
 struct RingState {

@@ -20,6 +20,9 @@ struct RunReader::Impl {
   bool asks_service = true;
   bool is_live = false;  // as of the last look
   std::unique_ptr<store::RunReader> store;
+
+  // Nobody reads on what its processes commit.
+  bool is_unserved() const { return asks_service && !is_live; }
 };
 
 struct ReadPosition::Impl {
@@ -31,7 +34,7 @@ namespace reader {
 // The kind of a metric's column.
 ColumnKind kind_of(const store::Metric& metric);
 
-ProcessDescription description_of(const store::ProducerState& from);
+ProcessDescription description_of(const store::ProducerState& from, bool is_unserved);
 
 // Whether a request for these metrics (empty: all) is for this one.
 bool is_wanted(const store::Metric& metric, const std::vector<std::string>& names);

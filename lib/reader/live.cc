@@ -124,7 +124,8 @@ Result<OpenRun> find_open_run(const std::string& dir, bool barrier,
 }
 
 bool ask_to_store(const std::string& dir) {
-  return static_cast<bool>(find_open_run(dir, true, kBarrierWait));
+  const auto run = find_open_run(dir, true, kBarrierWait);
+  return run || run.error().code == Code::kTimeout;
 }
 
 }  // namespace ringlog::reader

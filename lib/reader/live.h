@@ -85,8 +85,8 @@ Result<OpenRun> find_open_run(const std::string& dir, bool barrier,
                               std::chrono::milliseconds timeout);
 
 // Before a run is looked at: asks its service to store what was committed, for at most
-// kBarrierWait. True: there is one.  Failing is no error: the store can be read whatever the
-// service does.
+// kBarrierWait. True: there is one, or one that is too busy to say so.  Failing is no error: the
+// store can be read whatever the service does.
 bool ask_to_store(const std::string& dir);
 
 }  // namespace ringlog::reader

@@ -56,7 +56,18 @@ Series columns_of(const store::Series& from) {
 
 namespace reader {
 
-ProcessDescription description_of(const store::ProducerState& from) {
+namespace {
+
+constexpr const char* kEndUnread =
+    "the end was never read: the shared memory was gone, and with it what was committed and not "
+    "yet stored";
+constexpr const char* kUnserved =
+    "no service has the run open, and what was committed last is not in the store: ringlog service "
+    "start stores it, if the shared memory is still there";
+
+}  // namespace
+
+ProcessDescription description_of(const store::ProducerState& from, bool is_unserved) {
   ProcessDescription to;
   to.rank = from.rank;
   to.attempt = from.attempt;
@@ -81,6 +92,8 @@ ProcessDescription description_of(const store::ProducerState& from) {
                                 " is not read any more: " + ring.poisoned);
     }
   }
+  if (is_unserved && from.state == "running") to.unread = kUnserved;
+  if (from.is_end_unread) to.unread = kEndUnread;
   return to;
 }
 
@@ -159,7 +172,7 @@ Result<std::vector<ProcessDescription>> RunReader::processes() {
   if (!producers) return producers.take_error();
   std::vector<ProcessDescription> to;
   for (const store::ProducerState& producer : *producers) {
-    to.push_back(reader::description_of(producer));
+    to.push_back(reader::description_of(producer, impl_->is_unserved()));
   }
   std::stable_sort(to.begin(), to.end(), [](const auto& a, const auto& b) {
     return std::tie(a.rank, a.attempt, a.worker) < std::tie(b.rank, b.attempt, b.worker);
@@ -172,8 +185,8 @@ Result<std::vector<LedgerEntry>> RunReader::ledger() {
   if (!entries) return entries.take_error();
   std::vector<LedgerEntry> to;
   for (const store::LedgerEntry& entry : *entries) {
-    to.push_back({reader::description_of(entry.producer), entry.attempted, entry.stored,
-                  entry.dropped, entry.missing, entry.duplicated});
+    to.push_back({reader::description_of(entry.producer, impl_->is_unserved()), entry.attempted,
+                  entry.stored, entry.dropped, entry.missing, entry.duplicated});
   }
   std::stable_sort(to.begin(), to.end(), [](const auto& a, const auto& b) {
     return std::tie(a.process.rank, a.process.attempt, a.process.worker) <

@@ -166,6 +166,7 @@ std::string to_bytes(const ProducerState& value) {
   out.setNextStep(value.next_step);
   out.setLocalRank(value.local_rank);
   out.setWorldSize(value.world_size);
+  out.setIsEndUnread(value.is_end_unread);
   return pack(message);
 }
 
@@ -192,6 +193,7 @@ Result<ProducerState> from_bytes(std::string_view bytes) {
     value.next_step = in.getNextStep();
     value.local_rank = in.getLocalRank();
     value.world_size = in.getWorldSize();
+    value.is_end_unread = in.getIsEndUnread();
     return Done{};
   });
   if (!read) return read.take_error().in("producer state");

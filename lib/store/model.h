@@ -171,6 +171,8 @@ struct ProducerState {
   uint64_t next_step = 0;
   int32_t local_rank = 0;
   int32_t world_size = 0;
+  // It was ended without its segment: what it committed last was never read.
+  bool is_end_unread = false;
   // Not stored.  It ended by being destroyed: what its process exits with counts more.
   bool is_end_implied = false;
   // A ring of it is not read any more.

@@ -126,7 +126,9 @@ struct LedgerEntry {
   uint64_t missing = 0;     // neither found nor counted
   uint64_t duplicated = 0;  // found more than once
   // Also every ring was read to its end: behind a place that was not, nobody knows what was lost.
-  bool ok() const { return missing == 0 && duplicated == 0 && !producer.is_poisoned(); }
+  bool ok() const {
+    return missing == 0 && duplicated == 0 && !producer.is_poisoned() && !producer.is_end_unread;
+  }
 };
 
 // A record of the run that is not a row.

@@ -191,6 +191,35 @@ TEST_F(MuxTest, ASegmentThatWaitsForItsRunKeepsItsNumberAndItsRank) {
   EXPECT_EQ(ledger("run").at(0).stored, 1u);
 }
 
+// Its memory went with the machine, and with it nobody knows how many rows.  Or only the folder was
+// not there when its run was opened: what is found later is read and counts after all.
+TEST_F(MuxTest, AnEndThatNobodyReadIsNotWellUntilItIsRead) {
+  auto made = make_segment("run", 1);
+  auto own = shm::duplicate(made.fd.get());
+  ASSERT_THAT(own, IsOk());
+  Producer process(std::move(*own));
+  process.register_keys(0, 64, {"a"});
+  for (uint64_t i = 0; i < 3; ++i) ASSERT_TRUE(process.log(0, 64, {i}));
+  auto found = read_segment(std::move(made.fd), made.path);
+  ASSERT_THAT(found, IsOk());
+  store::Commit known;
+  known.meta.emplace().run_id = "run";
+  known.producers.push_back(state_of(found->header));
+  known.producers[0].pid_start += 1;  // that process is dead
+  ASSERT_THAT(RowStore(dir_of("run")).store->write(known, false), IsOk());
+  ASSERT_THAT(join("run"), IsOk());
+  ASSERT_THAT(barrier("run"), IsOk());
+  EXPECT_EQ(ledger("run").at(0).producer.state, "crashed");
+  EXPECT_EQ(ledger("run").at(0).missing, 0u);
+  EXPECT_FALSE(ledger("run").at(0).ok());
+  mux_.adopt(std::move(*found));
+  loop_.run();  // it is seen to be dead
+  ASSERT_THAT(barrier("run"), IsOk());
+  EXPECT_EQ(ledger("run").at(0).stored, 3u);
+  EXPECT_TRUE(ledger("run").at(0).ok());
+  EXPECT_EQ(ledger("run").at(0).producer.cause, "it vanished; the cause is unknown");
+}
+
 // A pipe in place of a file that LevelDB reads first stands for a disk that does not answer.
 TEST_F(MuxTest, ARequestWhoseClientHasGoneMakesNothing) {
   Peer gone = peer();

@@ -166,11 +166,40 @@ class ServiceDeathTest(SandboxTest):
         kill_and_wait(self.sandbox.service())
         stored = sum(1 for _ in self.sandbox.lines())
         self.assertLess(stored, sum(self.committed()))
+        for producer in self.sandbox.verify(code=1)["producers"]:
+            self.assert_says(producer["unread"], "no service", "ringlog service start")
         self.sandbox.ringlog("service", "start")
         until(lambda: all(s[0] != "running" for s in self.sandbox.states().values()), "the ends")
         self.assertTrue(self.sandbox.verify()["ok"])
         self.assertGreater(self.sandbox.check_ledger(kinds="mixed"), stored)
         self.assertEqual({s[0] for s in self.sandbox.states().values()}, {"crashed"})
+
+    def test_everybody_dies_and_shared_memory_with_them(self) -> None:
+        """As when the machine goes: nobody knows what was lost, so nobody says that all is well."""
+        ranks = self.start_ranks()
+        self.wait_for_rows(1_000)
+        freeze(self.sandbox.service())
+        self.wait_until_stalled()
+        for rank in ranks:
+            rank.kill()
+        kill_and_wait(self.sandbox.service())
+        for path in (self.sandbox.runtime / "segments").glob("*.seg"):
+            path.unlink()
+        self.assertFalse(self.sandbox.verify(code=1)["ok"])
+        self.sandbox.rank(RANKS, rows=10).finish()
+        until(lambda: all(s[0] != "running" for s in self.sandbox.states().values()), "the ends")
+        verified = self.sandbox.verify(code=1)
+        self.assertFalse(verified["ok"])
+        for producer in verified["producers"][:RANKS]:
+            self.assertEqual((producer["state"], producer["missing"]), ("crashed", 0))
+            self.assert_says(producer["unread"], "never read")
+        self.assertEqual(verified["producers"][RANKS]["unread"], "")
+        text = self.sandbox.ringlog("verify", RUN, code=1).stdout.decode()
+        self.assert_says(text, f"rank 0 attempt 0 and {RANKS - 1} more: the end was never read")
+        shown = self.sandbox.json("show", RUN)["problems"]
+        self.assertTrue(any("never read" in note for note in shown), shown)
+        found = self.sandbox.ringlog("doctor", RUN, code=1).stdout.decode()
+        self.assert_says(found, "the end was never read")
 
     def test_room_that_a_dead_service_did_not_give_back(self) -> None:
         """It dies between storing a full ring and giving its room back: the next one gives it."""

@@ -23,6 +23,7 @@ using store::ProducerState;
 using store::RowBlock;
 using test::FailsWith;
 using test::IsOk;
+using ::testing::HasSubstr;
 
 const KeySet kNumbers{1,
                       {{"loss", ColumnType::kFloat64},
@@ -338,6 +339,30 @@ TEST_F(RunReaderTest, TheLedgerTellsWhatIsMissingAndWhoseRingIsBroken) {
   EXPECT_EQ(broken.cause, "signal 9");
   EXPECT_EQ(broken.broken_rings,
             std::vector<std::string>{"ring 0 is not read any more: a record is too long"});
+}
+
+TEST_F(RunReaderTest, TheLedgerIsNotWellWhereNobodyKnowsWhatWasCommitted) {
+  log(1, 0, 0, {1.0});
+  store::Commit commit;
+  commit.producers = {process(1, 0), process(2, 1)};
+  commit.producers[0].rings[0].next_seq = 1;
+  commit.producers[1].state = "crashed";
+  commit.producers[1].is_end_unread = true;
+  write(std::move(commit));
+  // Whoever asks no service does not hear that there is none.
+  const auto unasked = open_run().ledger();
+  ASSERT_THAT(unasked, IsOk());
+  EXPECT_TRUE(unasked->at(0).ok());
+  EXPECT_FALSE(unasked->at(2).ok());
+  EXPECT_THAT(unasked->at(2).process.unread, HasSubstr("never read"));
+  auto run = open("run", {.root = temp_.path()});
+  ASSERT_THAT(run, IsOk());
+  const auto asked = run->ledger();
+  ASSERT_THAT(asked, IsOk());
+  EXPECT_FALSE(asked->at(0).ok());
+  EXPECT_THAT(asked->at(0).process.unread, HasSubstr("ringlog service start"));
+  EXPECT_FALSE(asked->at(2).ok());
+  EXPECT_THAT(asked->at(2).process.unread, HasSubstr("never read"));
 }
 
 TEST_F(RunReaderTest, TablesInPiecesAreTheWholeTable) {

@@ -304,7 +304,8 @@ TEST(Store, ReturnsEveryFieldOfAProducer) {
                                     .poisoned = "why"}},
                          .next_step = 8,
                          .local_rank = -1,
-                         .world_size = 16};
+                         .world_size = 16,
+                         .is_end_unread = true};
   Commit commit;
   commit.producers.push_back(producer);
   ASSERT_THAT(store->write(commit, false), IsOk());

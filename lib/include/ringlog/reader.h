@@ -53,8 +53,9 @@ struct RunDescription {
   std::vector<SinkDescription> sinks;
   int64_t created_ns = 0;
   int64_t ended_ns = 0;  // 0: it goes on
-  // The service that was asked at open() or refresh() has the run open.  False although the state
-  // is running: it died, and what its processes log is stored when the next one starts.
+  // The service that was asked at open() or refresh() has the run open, or was too busy to say so.
+  // False although the state is running: it died, and what its processes log is stored when the
+  // next one starts.
   bool is_live = false;
 };
 
@@ -77,6 +78,9 @@ struct ProcessDescription {
   uint64_t missing = 0;  // neither of them, as far as the service noticed; ledger() looks itself
   // Rings of it that are no longer read, because what it wrote into them is none: a clause each.
   std::vector<std::string> broken_rings;
+  // Why rows that it committed may be neither stored nor counted, a clause: nobody read its end, or
+  // it is running and the service that was asked does not have the run open.  Empty: all is read.
+  std::string unread;
 };
 
 // The loss ledger of one process, from reading every sequence number in the store.
@@ -88,7 +92,10 @@ struct LedgerEntry {
   uint64_t missing = 0;     // neither found nor counted
   uint64_t duplicated = 0;  // found more than once
   // Also every ring was read to its end: behind a place that was not, nobody knows what was lost.
-  bool ok() const { return missing == 0 && duplicated == 0 && process.broken_rings.empty(); }
+  bool ok() const {
+    return missing == 0 && duplicated == 0 && process.broken_rings.empty() &&
+           process.unread.empty();
+  }
 };
 
 enum class ColumnKind : uint8_t { kFloat64, kInt64, kUint64, kBool, kText };
