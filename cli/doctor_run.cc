@@ -42,8 +42,8 @@ void check_processes(RunReader& run, Findings& findings) {
   for (const std::string& note : unread_end_notes(*processes)) {
     is_whole = false;
     findings.push_back({Health::kFail, "rings", note,
-                        "shared memory goes with the machine or the container; how many rows were "
-                        "lost is not known"});
+                        "shared memory goes with the machine or the container; how many rows went "
+                        "with it is not known"});
   }
   if (is_whole) findings.push_back({Health::kOk, "rings", "all were read to their end", ""});
   if (missing == 0) {

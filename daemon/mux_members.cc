@@ -18,16 +18,6 @@ RunInfo run_of(const shm::SegmentHeader& header) {
   return {run_id, "", project, root + "/" + project + "/" + run_id};
 }
 
-// It has not ended after all, or what it had to say at its end is only found now.
-void revoke_end(store::ProducerState& state) {
-  state.state = "running";
-  state.exit_code = 0;
-  state.signal = 0;
-  state.cause.clear();
-  state.ended_ns = 0;
-  state.is_end_unread = false;
-}
-
 }  // namespace
 
 void StreamMux::add_member(Run& run, std::shared_ptr<Port> port, const store::ProducerState& state,
@@ -243,30 +233,6 @@ void StreamMux::finish(const std::string& uuid, int32_t exit_code, Reply<Done> r
   when_settled(run, [reply = std::move(reply)] { reply(Done{}); });
 }
 
-// Producers that the store calls running and of which nobody has found a segment: their memory went
-// with the machine, or it is a memfd whose process may still hand it back.  Whether one lives may
-// not be known for a while.
-void StreamMux::check_lost(Run& run) {
-  bool is_unsure = false;
-  for (const store::ProducerState& state : run.stream->board.producers()) {
-    if (state.state != "running" || run.members.contains(state.producer)) continue;
-    if (has_segment(state.segment) || unread_.contains(state.segment)) continue;
-    auto pidfd = open_pidfd(state.pid, state.pid_start);
-    if (!pidfd && pidfd.error().code != Code::kNotFound) {
-      is_unsure = true;
-      continue;
-    }
-    add_member(run, nullptr, state, pidfd ? std::make_shared<shm::Fd>(std::move(*pidfd)) : nullptr,
-               {});
-    watch(run, state.producer);
-  }
-  if (!is_unsure) return;
-  parts_.loop.after(kOrphanRetryMs, [this, dir = run.info.dir] {
-    const auto again = runs_.find(dir);
-    if (again != runs_.end() && again->second->state == State::kOpen) check_lost(*again->second);
-  });
-}
-
 void StreamMux::resume(const std::string& segment, shm::Fd memfd, const Peer& peer,
                        const Reply<std::string>& reply) {
   if (!segment.empty()) {
@@ -334,6 +300,21 @@ bool StreamMux::has_segment(const std::string& uuid) const {
          });
 }
 
+Error StreamMux::somebody_else(const Run& run, const store::ProducerState& state) {
+  return {Code::kCorrupt, "producer " + std::to_string(state.producer) + " of run " +
+                              run.info.run_id + " is somebody else"};
+}
+
+// It has not ended after all, or what it had to say at its end is only found now.
+void StreamMux::revoke_end(store::ProducerState& state) {
+  state.state = "running";
+  state.exit_code = 0;
+  state.signal = 0;
+  state.cause.clear();
+  state.ended_ns = 0;
+  state.is_end_unread = false;
+}
+
 Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
   // Read by two, each row would be stored twice.
   if (segments_.contains(std::string(shm::header_text(found.header.uuid)))) return Done{};
@@ -345,9 +326,8 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
     is_ended = stored.state != "running";
     state = stored;
   }
-  const bool is_this_boot = shm::header_text(found.header.boot_id) == shm::boot_id();
-  auto pidfd = is_this_boot ? open_pidfd(state.pid, state.pid_start)
-                            : Result<shm::Fd>(Error{Code::kNotFound, "another boot"});
+  if (is_of_earlier_boot(found.header)) return adopt_unread(run, found, std::move(state));
+  auto pidfd = open_pidfd(state.pid, state.pid_start);
   // Whether it lives is not known, so it is not ended.
   if (!pidfd && pidfd.error().code != Code::kNotFound) return pidfd.take_error();
   // The service before this one was torn down under it; it lives and goes on.
@@ -356,10 +336,7 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
     is_ended = false;
     revoke_end(state);
   }
-  if (!board.adopt(state)) {
-    return Error{Code::kCorrupt, "producer " + std::to_string(state.producer) + " of run " +
-                                     run.info.run_id + " is somebody else"};
-  }
+  if (!board.adopt(state)) return somebody_else(run, state);
   auto port = open_port(std::move(found.fd), found.path, state);
   if (!port) return port.take_error();
   shm::ServiceWords& words = (*port)->segment->service();

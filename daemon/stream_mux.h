@@ -236,8 +236,9 @@ class StreamMux {
   void on_retired(const std::string& dir, uint32_t producer);
   bool has_settled() const;
   void end_files(const Run& run, uint32_t producer);
-  void check_lost(Run& run);
   Status adopt_into(Run& run, FoundSegment& found);
+  static Error somebody_else(const Run& run, const store::ProducerState& state);
+  static void revoke_end(store::ProducerState& state);
   void keep_orphan(FoundSegment found, const Error& why);
   void adopt_orphans(const std::string& dir);
   uint32_t last_orphan(const std::string& dir) const;
@@ -246,6 +247,11 @@ class StreamMux {
   static bool has_unsettled_dead(const Run& run);
   void when_settled(Run& run, std::function<void()> done);
   static void answer_settled(Run& run);
+
+  // mux_lost.cc: producers whose segments cannot be read
+  void check_lost(Run& run);
+  static bool is_of_earlier_boot(const shm::SegmentHeader& header);
+  Status adopt_unread(Run& run, const FoundSegment& found, store::ProducerState state);
 
   // mux_queries.cc
   static Ports rank_ports(const Run& run);

@@ -59,8 +59,8 @@ namespace reader {
 namespace {
 
 constexpr const char* kEndUnread =
-    "the end was never read: the shared memory was gone, and with it what was committed and not "
-    "yet stored";
+    "the end was never read: the shared memory was gone, or of before the machine restarted, and "
+    "with it what was committed and not yet stored";
 constexpr const char* kUnserved =
     "no service has the run open, and what was committed last is not in the store: ringlog service "
     "start stores it, if the shared memory is still there";

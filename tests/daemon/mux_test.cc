@@ -220,6 +220,32 @@ TEST_F(MuxTest, AnEndThatNobodyReadIsNotWellUntilItIsRead) {
   EXPECT_EQ(ledger("run").at(0).producer.cause, "it vanished; the cause is unknown");
 }
 
+// A ring on disk whose machine lost its power: its pages were written back in any order.
+TEST_F(MuxTest, ASegmentOfAnEarlierBootIsNotReadAndThatIsKept) {
+  auto made = make_segment("run", 1);
+  auto own = shm::duplicate(made.fd.get());
+  ASSERT_THAT(own, IsOk());
+  Producer process(std::move(*own));
+  process.register_keys(0, 64, {"a"});
+  ASSERT_TRUE(process.log(0, 64, {1}));
+  const std::string boot_id = "6b1c5a52-0000-4000-8000-000000000000";
+  ASSERT_EQ(::pwrite(made.fd.get(), boot_id.data(), boot_id.size(),
+                     offsetof(shm::SegmentHeader, boot_id)),
+            static_cast<ssize_t>(boot_id.size()));
+  auto found = read_segment(std::move(made.fd), made.path);
+  ASSERT_THAT(found, IsOk());
+  mux_.adopt(std::move(*found));
+  ASSERT_THAT(join("run"), IsOk());
+  ASSERT_THAT(barrier("run"), IsOk());
+  const store::LedgerEntry entry = ledger("run").at(0);
+  EXPECT_EQ(entry.producer.segment, std::filesystem::path(made.path).stem());
+  EXPECT_EQ(entry.producer.state, "crashed");
+  EXPECT_EQ(entry.stored, 0u);
+  EXPECT_FALSE(entry.ok());
+  wait_for_threads();
+  EXPECT_FALSE(std::filesystem::exists(made.path));
+}
+
 // A pipe in place of a file that LevelDB reads first stands for a disk that does not answer.
 TEST_F(MuxTest, ARequestWhoseClientHasGoneMakesNothing) {
   Peer gone = peer();
