@@ -72,6 +72,14 @@ Result<ExportCount> write_tfevents(RunReader& run, const std::string& path) {
   return count;
 }
 
+// Says what the export lacks; the exit code for it.
+int end_export(const RunReader& run, const ExportOptions& options, size_t said_count) {
+  say_damage(run, said_count);
+  if (run.damage().empty()) return kExitOk;
+  say(fmt::format("{} is not exported whole: a part of its store cannot be read", options.run));
+  return kExitFailed;
+}
+
 // A folder of files in another tool's format.
 int export_folder(RunReader& run, const ExportOptions& options) {
   auto about = run.description();
@@ -111,16 +119,20 @@ int run_export(Context& context, const ExportOptions& options) {
   }
   auto run = open_run(context, options.run);
   if (!run) return fail(run.error());
-  if (!is_text(options.format)) return export_folder(*run, options);
+  const size_t said_count = run->damage().size();
+  if (!is_text(options.format)) {
+    const int code = export_folder(*run, options);
+    return code == kExitOk ? end_export(*run, options, said_count) : code;
+  }
   uint64_t rows = 0;
   if (options.path.empty() || options.path == "-") {
     const Status written = write_text(*run, options, context.out, rows);
-    return written ? kExitOk : fail(written.error());
+    return written ? end_export(*run, options, said_count) : fail(written.error());
   }
   if (Status s = write_file(*run, options, rows); !s) return fail(s.error());
   say(fmt::format("{} in {}", format_plural(rows, is_of_console(options) ? "line" : "row"),
                   printable(options.path)));
-  return kExitOk;
+  return end_export(*run, options, said_count);
 }
 
 }  // namespace ringlog::cli

@@ -168,6 +168,7 @@ Result<Plot> read_plot(RunReader& run, const PlotOptions& options, const std::st
 int run_plot(Context& context, const PlotOptions& options) {
   auto run = open_run(context, options.run);
   if (!run) return fail(run.error());
+  const size_t said_count = run->damage().size();
   Style style = context.style;
   style.is_ascii = style.is_ascii || options.is_ascii;
   const ChartSize size = size_of(options, style);
@@ -177,6 +178,7 @@ int run_plot(Context& context, const PlotOptions& options) {
     if (!plot) return fail(plot.error());
     plots.push_back(*std::move(plot));
   }
+  say_damage(*run, said_count);
   if (context.is_json) {
     print_json(context, document_of_plots(plots));
     return kExitOk;

@@ -82,8 +82,10 @@ Status Tail::follow() {
 }
 
 int Tail::print() {
+  const size_t said_count = run_.damage().size();
   auto begin = run_.end(options_.row_count);
   if (!begin) return fail(begin.error());
+  say_damage(run_, said_count);
   auto end = run_.end();
   if (!end) return fail(end.error());
   seen_ = *std::move(end);

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "client/settings_layers.h"
 
@@ -65,9 +66,13 @@ void print_json(Context& context, const Json& document) { context.out.write(json
 
 Result<RunReader> open_run(const Context& context, const std::string& name) {
   auto run = open(name, {.root = context.root});
-  if (!run) return run;
-  for (const std::string& line : run->damage()) say("warning: " + line);
+  if (run) say_damage(*run, 0);
   return run;
+}
+
+void say_damage(const RunReader& run, size_t said_count) {
+  const std::vector<std::string>& damage = run.damage();
+  for (size_t i = said_count; i < damage.size(); ++i) say("warning: " + damage[i]);
 }
 
 }  // namespace ringlog::cli

@@ -6,6 +6,7 @@
 #include <ringlog/reader.h>
 #include <ringlog/result.h>
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -43,7 +44,12 @@ void print_json(Context& context, const Json& document);
 
 // The run that the user named, opened for reading as any program would.  When the running service
 // has it open, everything committed before this call is in the view; waits at most half a second
-// for that.  Says on standard error what of the store is damaged.  Errors as ringlog::open.
+// for that.  Says on standard error what of the store is damaged, as far as opening it shows.
+// Errors as ringlog::open.
 Result<RunReader> open_run(const Context& context, const std::string& name);
+
+// Says what of the store is damaged, but for the first `said_count` lines.  Chunks that cannot be
+// used are known once rows were read.
+void say_damage(const RunReader& run, size_t said_count);
 
 }  // namespace ringlog::cli

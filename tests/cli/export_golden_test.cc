@@ -14,9 +14,12 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "cli/commands.h"
 #include "golden.h"
+#include "store/keys.h"
+#include "tests/store/lost_key.h"
 #include "tests/store/store_fixture.h"
 
 namespace ringlog::cli {
@@ -24,6 +27,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using store::bits_of;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 constexpr int64_t kStartNs = 1'790'000'000'000'000'000;
 
@@ -153,6 +158,20 @@ TEST_F(ExportGolden, EveryFormatHasTheBytesItAlwaysHad) {
     EXPECT_TRUE(found.contains(name) && found.at(name) == bytes) << name << " differs";
   }
   EXPECT_EQ(found.size(), expected.size());
+}
+
+// What cannot be used of the rows shows only when they are read.
+TEST_F(ExportGolden, AnExportThatLacksDamagedChunksSaysSoAndFails) {
+  fs::create_directory(temp_.file("out"));
+  store::lose_key(temp_.file("demo/golden"), store::key::key_set(1));
+  for (const auto& [format, name] : {std::pair(ExportFormat::kJsonl, "rows.jsonl"),
+                                     std::pair(ExportFormat::kTfevents, "tfevents")}) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(run(format, name), kExitFailed) << name;
+    EXPECT_THAT(testing::internal::GetCapturedStderr(),
+                AllOf(HasSubstr("its key set 1 is missing"), HasSubstr("golden is not exported")));
+    EXPECT_TRUE(fs::exists(temp_.file("out/") + name)) << "what can be read is in it";
+  }
 }
 
 }  // namespace
