@@ -365,8 +365,10 @@ Status Handler::expand_blob(Lane& lane, const shm::RecordView& record, schema::B
   const store::BlobId id{lane.producer, blob.getId()};
   auto bytes = fetch_blob_(id);
   if (!bytes) {
-    // What is not there or damaged will not come; what cannot be read now will.
-    const bool is_lost = bytes.error().code != Code::kIo;
+    // What is not there or damaged will not come; what cannot be read now will, once the disk
+    // answers or somebody has set the store's modes right.
+    const Code code = bytes.error().code;
+    const bool is_lost = code != Code::kIo && code != Code::kPermission;
     return Error{is_lost ? Code::kNotFound : Code::kIo, "a large record: " + bytes.error().message};
   }
   batch.commit.consumed_blobs.push_back(id);
