@@ -25,6 +25,7 @@ struct Totals {
   uint64_t duplicated = 0;
   std::vector<std::string> poisoned;  // rings that are not read any more, a line each
   std::vector<std::string> unread;    // why what processes committed last is not known, likewise
+  std::vector<std::string> lost_records;  // that are no rows, likewise; no failure
   bool is_ok() const {
     return missing == 0 && duplicated == 0 && poisoned.empty() && unread.empty();
   }
@@ -45,13 +46,15 @@ Totals total_of(const std::vector<LedgerEntry>& ledger) {
     processes.push_back(entry.process);
   }
   totals.unread = unread_notes(processes);
+  totals.lost_records = lost_record_notes(processes);
   return totals;
 }
 
 // Without `ringlog exec`, which keeps output and never logs a row.
 std::vector<LedgerEntry> rows_ledger(std::vector<LedgerEntry> ledger) {
   std::erase_if(ledger, [](const LedgerEntry& entry) {
-    return entry.process.worker == client::kExecWorker && entry.attempted == 0 && entry.ok();
+    return entry.process.worker == client::kExecWorker && entry.attempted == 0 && entry.ok() &&
+           entry.process.lost_records == 0;
   });
   return ledger;
 }
@@ -71,7 +74,8 @@ Json document_of_ledger(const std::string& run_id, const std::vector<std::string
                          {"duplicated", entry.duplicated},
                          {"state", entry.process.state},
                          {"poisoned", poison_notes(entry.process)},
-                         {"unread", entry.process.unread}});
+                         {"unread", entry.process.unread},
+                         {"lost_records", entry.process.lost_records}});
   }
   return {{"run", run_id}, {"ok", is_ok}, {"producers", std::move(producers)}, {"damage", damage}};
 }
@@ -139,6 +143,7 @@ int run_verify(Context& context, const VerifyOptions& options) {
   } else {
     context.out.write(table_of_ledger(ledger, context.style));
     context.out.write(verdict_of(totals, is_ok, context.style));
+    for (const std::string& note : totals.lost_records) context.out.write(note + "\n");
     if (!run->damage().empty()) {
       context.out.write(
           "damaged: what the store told of other rows may be lost with them; ringlog "

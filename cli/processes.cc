@@ -40,6 +40,18 @@ std::vector<std::string> poison_notes(const ProcessDescription& process) {
   return notes;
 }
 
+std::vector<std::string> lost_record_notes(const std::vector<ProcessDescription>& processes) {
+  std::vector<std::string> notes;
+  for (const ProcessDescription& process : processes) {
+    if (process.lost_records == 0) continue;
+    notes.push_back(fmt::format(
+        "rank {} attempt {}: {} other than rows lost for want of room: config, alerts, console or "
+        "the like",
+        process_label(process), process.attempt, format_plural(process.lost_records, "record")));
+  }
+  return notes;
+}
+
 std::vector<std::string> unread_notes(const std::vector<ProcessDescription>& processes) {
   std::map<std::string, std::vector<const ProcessDescription*>> by_reason;
   for (const ProcessDescription& process : processes) {
@@ -95,6 +107,7 @@ Json json_of(const ProcessDescription& process) {
   json["world_size"] = process.world_size;
   json["poisoned"] = poison_notes(process);
   json["unread"] = process.unread;
+  json["lost_records"] = process.lost_records;
   return json;
 }
 

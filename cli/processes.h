@@ -25,6 +25,9 @@ Ink state_ink(const std::string& state);
 // Rings that are no longer read, a sentence each.
 std::vector<std::string> poison_notes(const ProcessDescription& process);
 
+// Processes that lost records other than rows, a sentence each.
+std::vector<std::string> lost_record_notes(const std::vector<ProcessDescription>& processes);
+
 // Why rows of processes may be neither stored nor counted: a sentence for each reason, which names
 // the first of them and counts the others.
 std::vector<std::string> unread_notes(const std::vector<ProcessDescription>& processes);

@@ -59,6 +59,9 @@ RunStory read_story(RunReader& run, RunDescription about, const ShowOptions& opt
   for (std::string& note : unread_end_notes(story.processes)) {
     story.notes.push_back(std::move(note));
   }
+  for (std::string& note : lost_record_notes(story.processes)) {
+    story.notes.push_back(std::move(note));
+  }
   if (story.about.state == "running" && !story.about.is_live) {
     story.notes.emplace_back(
         "no service has this run open: the state is the last one known, and what its processes "

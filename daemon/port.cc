@@ -71,6 +71,10 @@ uint64_t unstored_bytes(const Port& port, uint32_t ring) {
 
 void refresh_state(Port& port) {
   port.state.next_step = port.notes.next_step;
+  // Zero in a segment whose file was cut.
+  port.state.lost_records =
+      std::max(port.state.lost_records,
+               port.segment->producer().lost_records.load(std::memory_order_relaxed));
   for (uint32_t index = 0; index < port.lanes.size(); ++index) {
     const Lane& lane = port.lanes[index];
     const shm::RingProducer& words = port.segment->ring_producer(index);

@@ -123,6 +123,7 @@ struct ProducerState {
   localRank @16 :Int32;
   worldSize @17 :Int32;
   isEndUnread @18 :Bool;       # Ended without its segment: what it committed last was never read.
+  lostRecords @19 :UInt64;     # Records that are no rows and that it could not write.
 }
 
 struct RingState {

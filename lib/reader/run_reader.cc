@@ -82,6 +82,7 @@ ProcessDescription description_of(const store::ProducerState& from, bool is_unse
   to.signal = from.signal;
   to.started_ns = from.started_ns;
   to.ended_ns = from.ended_ns;
+  to.lost_records = from.lost_records;
   for (size_t i = 0; i < from.rings.size(); ++i) {
     const store::RingState& ring = from.rings[i];
     to.rows += ring.stored;

@@ -167,6 +167,7 @@ std::string to_bytes(const ProducerState& value) {
   out.setLocalRank(value.local_rank);
   out.setWorldSize(value.world_size);
   out.setIsEndUnread(value.is_end_unread);
+  out.setLostRecords(value.lost_records);
   return pack(message);
 }
 
@@ -194,6 +195,7 @@ Result<ProducerState> from_bytes(std::string_view bytes) {
     value.local_rank = in.getLocalRank();
     value.world_size = in.getWorldSize();
     value.is_end_unread = in.getIsEndUnread();
+    value.lost_records = in.getLostRecords();
     return Done{};
   });
   if (!read) return read.take_error().in("producer state");

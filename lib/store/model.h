@@ -173,6 +173,7 @@ struct ProducerState {
   int32_t world_size = 0;
   // It was ended without its segment: what it committed last was never read.
   bool is_end_unread = false;
+  uint64_t lost_records = 0;  // that are no rows and that it could not write
   // Not stored.  It ended by being destroyed: what its process exits with counts more.
   bool is_end_implied = false;
   // A ring of it is not read any more.

@@ -369,6 +369,17 @@ TEST_F(IntakeTest, AProducerWithoutASegmentIsEndedToo) {
   EXPECT_EQ(board_.producer(9)->state, "crashed");
 }
 
+// A config or an alert for which a full ring had no room for too long.
+TEST_F(IntakeTest, RecordsThatAProcessLostAreKnownToTheStore) {
+  const auto process = join(0);
+  turn_and_store();
+  EXPECT_EQ(last_.producers.at(0).lost_records, 0u);
+  process->segment().producer().lost_records.fetch_add(2);
+  process->register_keys(0, 64, {"a"});
+  turn_and_store();
+  EXPECT_EQ(last_.producers.at(0).lost_records, 2u);
+}
+
 TEST_F(IntakeTest, ARestartGoesOnBehindWhatIsStored) {
   const auto process = join(0);
   process->register_keys(0, 64, {"a"});

@@ -74,7 +74,12 @@ class ServiceDeathTest(SandboxTest):
         thaw(service)
         script.program.finish()
         until(lambda: self.sandbox.states()[0][0] != "running", "the end")
-        self.assertTrue(self.sandbox.verify()["ok"])
+        verified = self.sandbox.verify()
+        self.assertTrue(verified["ok"])
+        self.assertEqual(verified["producers"][0]["lost_records"], 1, "its exit code")
+        note = "rank 0 attempt 0: 1 record other than rows lost for want of room"
+        self.assert_says(self.sandbox.ringlog("verify", RUN).stdout.decode(), note)
+        self.assert_says("\n".join(self.sandbox.json("show", RUN)["problems"]), note)
 
     def test_sigkill_of_the_service_in_full_flight(self) -> None:
         """Five services die under four ranks at full speed; the sixth has every row once."""

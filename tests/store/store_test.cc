@@ -305,7 +305,8 @@ TEST(Store, ReturnsEveryFieldOfAProducer) {
                          .next_step = 8,
                          .local_rank = -1,
                          .world_size = 16,
-                         .is_end_unread = true};
+                         .is_end_unread = true,
+                         .lost_records = 7};
   Commit commit;
   commit.producers.push_back(producer);
   ASSERT_THAT(store->write(commit, false), IsOk());

@@ -81,6 +81,8 @@ struct ProcessDescription {
   // Why rows that it committed may be neither stored nor counted, a clause: nobody read its end, or
   // it is running and the service that was asked does not have the run open.  Empty: all is read.
   std::string unread;
+  // Config, alerts, console and others that are no rows and that found no room in its ring.
+  uint64_t lost_records = 0;
 };
 
 // The loss ledger of one process, from reading every sequence number in the store.
