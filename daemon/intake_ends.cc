@@ -3,6 +3,7 @@
 #include "daemon/intake.h"
 #include "shm/failpoint.h"
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -35,8 +36,10 @@ void Intake::retire(uint32_t producer) {
 }
 
 void Intake::end_without_segment(store::ProducerState state, const EndFacts& facts) {
-  End end = decide_end(std::nullopt, facts);
-  if (!facts.exit_word && !facts.kernel && !facts.forced) {
+  std::optional<ExitInfo> finish;
+  if (state.said_end) finish = ExitInfo{state.said_end->exit_code, state.said_end->signal};
+  End end = decide_end(finish, facts);
+  if (!finish && !facts.exit_word && !facts.kernel && !facts.forced) {
     end.cause = "it is gone with its shared memory; did the machine restart?";
   }
   state.state = end.state;

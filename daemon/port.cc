@@ -17,6 +17,10 @@ Port::Port(std::unique_ptr<shm::ServiceSegment> mapped, std::string file_path,
   state.segment = uuid;
   state.rings.resize(header.ring_count);
   notes.next_step = state.next_step;
+  if (const auto& said = state.said_end) {
+    notes.finish = ExitInfo{said->exit_code, said->signal};
+    notes.is_finish_implied = said->is_implied;
+  }
   for (uint32_t ring = 0; ring < header.ring_count; ++ring) {
     const store::RingState& known = state.rings[ring];
     readers.emplace_back(segment->fd(), header.rings[ring], segment->ring_producer(ring),
@@ -71,6 +75,10 @@ uint64_t unstored_bytes(const Port& port, uint32_t ring) {
 
 void refresh_state(Port& port) {
   port.state.next_step = port.notes.next_step;
+  if (const auto& finish = port.notes.finish) {
+    port.state.said_end =
+        store::SaidEnd{finish->exit_code, finish->signal, port.notes.is_finish_implied};
+  }
   // Zero in a segment whose file was cut.
   port.state.lost_records =
       std::max(port.state.lost_records,

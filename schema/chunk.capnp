@@ -124,6 +124,14 @@ struct ProducerState {
   worldSize @17 :Int32;
   isEndUnread @18 :Bool;       # Ended without its segment: what it committed last was never read.
   lostRecords @19 :UInt64;     # Records that are no rows and that it could not write.
+  saidEnd @20 :SaidEnd;        # Null: its Finish record was not read (yet).
+
+  struct SaidEnd {
+    # What its Finish record said, for a service that takes over before the end is stored.
+    exitCode @0 :Int32;
+    signal @1 :Int32;
+    isImplied @2 :Bool;        # It was destroyed and not finished.
+  }
 }
 
 struct RingState {

@@ -168,6 +168,12 @@ std::string to_bytes(const ProducerState& value) {
   out.setWorldSize(value.world_size);
   out.setIsEndUnread(value.is_end_unread);
   out.setLostRecords(value.lost_records);
+  if (value.said_end) {
+    auto end = out.initSaidEnd();
+    end.setExitCode(value.said_end->exit_code);
+    end.setSignal(value.said_end->signal);
+    end.setIsImplied(value.said_end->is_implied);
+  }
   return pack(message);
 }
 
@@ -196,6 +202,10 @@ Result<ProducerState> from_bytes(std::string_view bytes) {
     value.world_size = in.getWorldSize();
     value.is_end_unread = in.getIsEndUnread();
     value.lost_records = in.getLostRecords();
+    if (in.hasSaidEnd()) {
+      const auto end = in.getSaidEnd();
+      value.said_end = SaidEnd{end.getExitCode(), end.getSignal(), end.getIsImplied()};
+    }
     return Done{};
   });
   if (!read) return read.take_error().in("producer state");

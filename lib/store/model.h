@@ -151,6 +151,14 @@ struct RingState {
   bool operator==(const RingState&) const = default;
 };
 
+// What a process said of its own end.
+struct SaidEnd {
+  int32_t exit_code = 0;
+  int32_t signal = 0;
+  bool is_implied = false;  // it was destroyed and not finished
+  bool operator==(const SaidEnd&) const = default;
+};
+
 // One attached process: who it is, how far its rings are stored, how it ended.
 struct ProducerState {
   uint32_t producer = 0;  // id in the run, from 1
@@ -174,6 +182,7 @@ struct ProducerState {
   // It was ended without its segment: what it committed last was never read.
   bool is_end_unread = false;
   uint64_t lost_records = 0;  // that are no rows and that it could not write
+  std::optional<SaidEnd> said_end{};
   // Not stored.  It ended by being destroyed: what its process exits with counts more.
   bool is_end_implied = false;
   // A ring of it is not read any more.

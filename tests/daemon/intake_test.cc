@@ -399,6 +399,26 @@ TEST_F(IntakeTest, ARestartGoesOnBehindWhatIsStored) {
   static_cast<void>(consumed);
 }
 
+// The service dies when it has stored the Finish record and not yet read the request behind it.
+TEST_F(IntakeTest, AnExitCodeThatWasStoredCountsAfterARestart) {
+  const auto process = join(0);
+  process->finish_record(0, 3);
+  turn_and_store();
+  const store::ProducerState stored = last_.producers.at(0);
+  EXPECT_EQ(stored.state, "running");
+  auto next = next_service(stored, {1, {{"a", store::ColumnType::kFloat64}}});
+  process->ask(0, record::RequestKind::kFinish);
+  const store::ProducerState state = drain(*next).producers.at(0);
+  EXPECT_EQ(state.state, "failed");
+  EXPECT_EQ(state.exit_code, 3);
+  // Or the segment is gone by then.
+  intake_->end_without_segment(stored, {});
+  const auto batch = due();
+  ASSERT_TRUE(batch);
+  EXPECT_EQ(batch->commit.producers.at(0).state, "failed");
+  EXPECT_EQ(batch->commit.producers.at(0).exit_code, 3);
+}
+
 // What `coalesce` keeps while a ring is full was attempted before the service died and comes to the
 // next one, with the numbers it had.
 TEST_F(IntakeTest, RowsThatWereKeptWhileTheRingWasFullComeAfterARestart) {

@@ -306,7 +306,8 @@ TEST(Store, ReturnsEveryFieldOfAProducer) {
                          .local_rank = -1,
                          .world_size = 16,
                          .is_end_unread = true,
-                         .lost_records = 7};
+                         .lost_records = 7,
+                         .said_end = SaidEnd{-3, 9, true}};
   Commit commit;
   commit.producers.push_back(producer);
   ASSERT_THAT(store->write(commit, false), IsOk());
