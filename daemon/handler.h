@@ -79,6 +79,9 @@ class Handler {
   // Registers a kind of a ring again, after a restart.  kCorrupt: no such key set.
   Status restore_kind(Lane& lane, uint16_t kind, uint32_t key_set);
 
+  // Key sets that come anew have ids above `last`: rows name it, though it may be lost.
+  void reserve_key_sets(uint32_t last) { keys_.reserve(last); }
+
   // nullptr: no such key set.
   const store::KeySet* find_keys(uint32_t key_set) const { return keys_.find(key_set); }
 

@@ -57,6 +57,8 @@ class Intake {
   // Behind the last row of each lane that the store has; before the first producer.  Without it
   // rows that were lost there count as rows that are still to be sent.
   void set_ends(store::Cursors ends) { ends_ = std::move(ends); }
+  // Key sets that come anew have ids above `last`; before the first producer.
+  void reserve_key_sets(uint32_t last) { handler_.reserve_key_sets(last); }
   // The run is closed: nobody reads it live any more.
   void end_summary() { live_.remove(); }
   // Takes a producer in; `stored` is called once its state is in the store.

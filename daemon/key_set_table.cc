@@ -54,6 +54,8 @@ Result<uint32_t> KeySetTable::find_or_add(std::vector<store::Column> columns,
   return next_id_ - 1;
 }
 
+void KeySetTable::reserve(uint32_t last) { next_id_ = std::max(next_id_, last + 1); }
+
 const store::KeySet* KeySetTable::find(uint32_t id) const {
   const auto found = by_id_.find(id);
   return found == by_id_.end() ? nullptr : &found->second;

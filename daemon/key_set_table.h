@@ -23,6 +23,8 @@ class KeySetTable {
   //   kTooLarge  the run has kColumnsPerRunMax columns
   Result<uint32_t> find_or_add(std::vector<store::Column> columns,
                                std::vector<store::KeySet>& added);
+  // New ones have ids above `last`.
+  void reserve(uint32_t last);
   // Nullptr: no such key set.
   const store::KeySet* find(uint32_t id) const;
 

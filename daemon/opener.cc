@@ -22,7 +22,7 @@ std::vector<store::RunFile> read_open_files(const std::string& dir) {
   return std::move(*files);
 }
 
-// What the live summary goes on from, and where the lanes end.
+// What the live summary goes on from, where the lanes end, and which ids are taken.
 void read_rows(const std::string& dir, OpenedRun& opened) {
   auto reader = store::RunReader::open(dir);
   auto facts = reader ? (*reader)->summary_facts() : Result<store::SummaryFacts>(reader.error());
@@ -36,6 +36,13 @@ void read_rows(const std::string& dir, OpenedRun& opened) {
     opened.ends = std::move(*ends);
   } else {
     log().warn("rows that were lost are waited for by flush(kSent): {}", ends.error().message);
+  }
+  auto last_ids = reader ? (*reader)->last_ids() : Result<store::LastIds>(reader.error());
+  if (last_ids) {
+    opened.last_ids = *last_ids;
+  } else {
+    log().warn("ids of rows that cannot be read may be given away again: {}",
+               last_ids.error().message);
   }
 }
 
@@ -54,9 +61,9 @@ Opener::Opened open_run(const std::string& dir) {
   auto key_sets = opened->store->key_sets();
   if (!key_sets) return key_sets.take_error();
   opened->key_sets = std::move(*key_sets);
-  if (opened->producers.empty()) return opened;
+  // Also where nobody is known: a repair may have lost the processes and kept their rows.
   read_rows(dir, *opened);
-  opened->files = read_open_files(dir);
+  if (!opened->producers.empty()) opened->files = read_open_files(dir);
   return opened;
 }
 

@@ -28,6 +28,7 @@ struct OpenedRun {
   std::vector<store::KeySet> key_sets;
   store::SummaryFacts facts;          // what the live summary goes on from
   store::Cursors ends;                // behind the last row of each lane
+  store::LastIds last_ids;            // that rows name; new ones are above them
   std::vector<store::RunFile> files;  // that an earlier service has not copied to the end
 };
 

@@ -110,7 +110,8 @@ Result<store::ProducerState> RunBoard::join(const ProducerSpec& spec, const Peer
   const bool was_ended = std::none_of(entries_.begin(), entries_.end(),
                                       [&](const auto& item) { return is_live(item.second); });
   if (was_ended && !entries_.empty()) is_stop_requested_ = false;
-  state.producer = std::max(entries_.empty() ? 0 : entries_.rbegin()->first, taken) + 1;
+  state.producer =
+      std::max({entries_.empty() ? 0 : entries_.rbegin()->first, taken, last_reserved_}) + 1;
   state.pid = peer.pid;
   state.pid_start = peer.pid_start;
   state.host = host;
@@ -121,6 +122,11 @@ Result<store::ProducerState> RunBoard::join(const ProducerSpec& spec, const Peer
   entries_[state.producer] = {state, false};
   recompute(now_ns);
   return state;
+}
+
+void RunBoard::reserve(uint32_t last) {
+  const std::lock_guard lock(mutex_);
+  last_reserved_ = last;
 }
 
 void RunBoard::forget(uint32_t producer) {

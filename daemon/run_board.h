@@ -45,6 +45,8 @@ class RunBoard {
   //   kNotFound  the parent that a forked child names is not in the run
   Result<store::ProducerState> join(const ProducerSpec& spec, const Peer& peer,
                                     const std::string& host, int64_t now_ns, uint32_t taken = 0);
+  // Ids up to `last` are taken: rows name it, though what it stands for may be lost.
+  void reserve(uint32_t last);
   // A join that came to nothing.
   void forget(uint32_t producer);
   // A segment that a restarted service found.  False: the id belongs to another segment.
@@ -100,6 +102,7 @@ class RunBoard {
   bool is_meta_changed_ = false;
   bool is_stop_requested_ = false;
   std::map<uint32_t, Entry> entries_;
+  uint32_t last_reserved_ = 0;
   std::string store_error_;
 };
 

@@ -270,6 +270,8 @@ std::shared_ptr<Stream> StreamMux::make_stream(const Run& run, OpenedRun& opened
       std::make_shared<Stream>(run.info, std::move(opened.store), meta, opened.producers,
                                std::move(opened.key_sets), parts_.large, parts_.clock, events);
   stream->intake.set_ends(std::move(opened.ends));
+  stream->intake.reserve_key_sets(opened.last_ids.key_set);
+  stream->board.reserve(opened.last_ids.producer);
   if (!parts_.runtime_dir.empty()) {
     stream->intake.start_summary(
         shm::live_page_path(parts_.runtime_dir, run.info.run_id, run.info.dir),

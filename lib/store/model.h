@@ -56,6 +56,12 @@ struct LaneId {
 // Lane → first sequence number not seen yet.
 using Cursors = std::map<LaneId, uint64_t>;
 
+// The highest ids that were given away; 0: none.
+struct LastIds {
+  uint32_t producer = 0;
+  uint32_t key_set = 0;
+};
+
 // Sequence numbers end here: at a million rows a second, after twelve days in one ring.
 inline constexpr int kSeqBits = 40;
 inline constexpr uint64_t kSeqEnd = uint64_t{1} << kSeqBits;

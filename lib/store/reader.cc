@@ -176,6 +176,11 @@ Result<Cursors> RunReader::ends() {
   });
 }
 
+Result<LastIds> RunReader::last_ids() {
+  return impl_->with_index<LastIds>(
+      [](const RunIndex& index) { return Result<LastIds>(index.last_ids); });
+}
+
 Result<std::vector<Series>> RunReader::series(const SeriesRequest& query) {
   return impl_->with_index<std::vector<Series>>(
       [&](const RunIndex& index) { return read_series(index, impl_->source, query); });

@@ -194,6 +194,9 @@ class RunReader {
   // refresh() to see only newer rows.
   Result<Cursors> ends();
 
+  // The highest ids that rows name, also rows of which a repair lost what the ids stand for.
+  Result<LastIds> last_ids();
+
   // kNotFound: no row has this metric.
   Result<std::vector<Series>> series(const SeriesRequest& query);
 

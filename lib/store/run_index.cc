@@ -56,6 +56,10 @@ Status RunIndex::load_chunks(leveldb::DB& db, uint64_t from_lsn, ChunksByLane& c
   const KeyVisitor visit = [&](std::string_view key, std::string_view value) -> Result<bool> {
     const uint64_t lsn = key::lsn_of(key, tag::kChunk).value_or(0);
     Result<ChunkInfo> info = read_chunk_header(lsn, value);
+    if (info) {
+      last_ids.producer = std::max(last_ids.producer, info->lane.producer);
+      last_ids.key_set = std::max(last_ids.key_set, info->key_set);
+    }
     if (!info) {
       add_damage(*this, info.error().message);
     } else if (!key_sets.contains(info->key_set)) {
@@ -77,6 +81,7 @@ Status RunIndex::load(leveldb::DB& db, std::unique_ptr<RunIndex> previous) {
   const bool is_older = previous != nullptr && previous->commit_number <= commit_number;
   if (is_older && previous->damage.empty()) {
     from_lsn = previous->final_lsn;
+    last_ids = previous->last_ids;
     for (Lane& lane : previous->lanes) {
       std::erase_if(lane.chunks, [&](const ChunkInfo& chunk) { return chunk.lsn >= from_lsn; });
       if (!lane.chunks.empty()) chunks[lane.id] = std::move(lane.chunks);

@@ -33,6 +33,7 @@ struct RunIndex {
   uint64_t commit_number = 0;       // of the last commit
   uint64_t final_lsn = 0;           // chunks below it are never deleted
   std::vector<std::string> damage;  // chunks that cannot be used, a line each
+  LastIds last_ids;                 // that chunks name, those that cannot be used too
 
   RunIndex() = default;
   RunIndex(const RunIndex&) = delete;

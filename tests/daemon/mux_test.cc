@@ -12,6 +12,8 @@
 #include <filesystem>
 
 #include "mux_fixture.h"
+#include "store/keys.h"
+#include "tests/store/lost_key.h"
 
 namespace ringlog::service {
 namespace {
@@ -244,6 +246,28 @@ TEST_F(MuxTest, ASegmentOfAnEarlierBootIsNotReadAndThatIsKept) {
   EXPECT_FALSE(entry.ok());
   wait_for_threads();
   EXPECT_FALSE(std::filesystem::exists(made.path));
+}
+
+// A repair keeps what it can read: here rows, and neither who logged them nor their metrics' names.
+TEST_F(MuxTest, IdsThatRowsNameAreNotGivenAwayAgainAfterARepair) {
+  RowStore(dir_of("run")).add(10);
+  store::lose_key(dir_of("run"), store::key::producer(1));
+  store::lose_key(dir_of("run"), store::key::key_set(1));
+  auto joined = join("run");
+  ASSERT_THAT(joined, IsOk());
+  EXPECT_EQ(joined->producer, 2u);
+  Producer process(std::move(joined->segment_fd));
+  process.register_keys(0, 64, {"b"});
+  ASSERT_TRUE(process.log(0, 64, {1}));
+  ASSERT_THAT(barrier("run"), IsOk());
+  auto reader = store::RunReader::open(dir_of("run"));
+  ASSERT_THAT(reader, IsOk());
+  EXPECT_EQ((*reader)->key_sets()->at(0).id, 2u);
+  const auto visited = (*reader)->for_each_row({}, [](const store::RowView& row) {
+    EXPECT_EQ(row.producer().producer, 2u);
+    return true;
+  });
+  EXPECT_EQ(*visited, 1u) << "the rows of before are not called b";
 }
 
 // A pipe in place of a file that LevelDB reads first stands for a disk that does not answer.
