@@ -35,6 +35,8 @@ TEST_F(MuxTest, ARunThatIsLetGoTwiceIsClosedOnce) {
   const auto second = std::make_shared<SyncClient>(SyncClient{2});
   EXPECT_THAT(ask<std::vector<RunStatus>>([&](auto reply) { mux_.sync(spec, first, reply); }),
               IsOk());
+  // The process that the store knew is gone: until that is stored, nobody closes the run.
+  ASSERT_THAT(barrier("run"), IsOk());
   mux_.end_sync(dir_of("run"), *first);
   wait_for_threads();
   mux_.sync(spec, second, [](const auto&) {});

@@ -74,9 +74,20 @@ class ServiceDeathTest(SandboxTest):
         thaw(service)
         script.program.finish()
         until(lambda: self.sandbox.states()[0][0] != "running", "the end")
+        self.assertTrue(self.sandbox.verify()["ok"])
+
+    def test_a_config_for_which_there_is_no_room_is_told(self) -> None:
+        """A ring that stays full for longer than a config may wait: it is lost, not silently."""
+        script = Script(self.sandbox, RINGLOG_FULL_RING_WAIT_MS="100")
+        service = self.sandbox.service()
+        freeze(service)
+        script.do("fill", None)
+        script.do("config text=s:" + "x" * 1000, None)
+        thaw(service)
+        script.finish()
         verified = self.sandbox.verify()
         self.assertTrue(verified["ok"])
-        self.assertEqual(verified["producers"][0]["lost_records"], 1, "its exit code")
+        self.assertEqual(verified["producers"][0]["lost_records"], 1)
         note = "rank 0 attempt 0: 1 record other than rows lost for want of room"
         self.assert_says(self.sandbox.ringlog("verify", RUN).stdout.decode(), note)
         self.assert_says("\n".join(self.sandbox.json("show", RUN)["problems"]), note)
