@@ -35,14 +35,15 @@ void TaskQueue::wait(int64_t now_ms, int64_t deadline_ms) {
 
 bool TaskQueue::run() {
   std::vector<Task> tasks;
-  bool is_stopped = false;
   {
     const std::lock_guard lock(mutex_);
     tasks.swap(tasks_);
-    is_stopped = is_stopped_;
   }
   for (const Task& task : tasks) task();
-  return !(is_stopped && tasks.empty());
+  // Not as it was before they ran: a thread with a sleep of its own is woken once for a task and a
+  // stop that come together.
+  const std::lock_guard lock(mutex_);
+  return !(is_stopped_ && tasks_.empty());
 }
 
 }  // namespace ringlog::service
