@@ -174,6 +174,12 @@ class MuxTest : public ::testing::Test {
     return ask<std::vector<RunStatus>>(
         [&](auto reply) { mux_.query({.dir = dir_of(run_id)}, true, std::move(reply)); });
   }
+  // Nothing is left to be stored of a run that was opened: with the first answer a process that the
+  // store takes for running, and that is gone, is known to be, and with the second its end is
+  // there.
+  void settle(const std::string& run_id) {
+    for (int i = 0; i < 2; ++i) EXPECT_THAT(barrier(run_id), IsOk());
+  }
   std::vector<store::LedgerEntry> ledger(const std::string& run_id) {
     auto reader = store::RunReader::open(dir_of(run_id));
     EXPECT_THAT(reader, IsOk());

@@ -35,8 +35,7 @@ TEST_F(MuxTest, ARunThatIsLetGoTwiceIsClosedOnce) {
   const auto second = std::make_shared<SyncClient>(SyncClient{2});
   EXPECT_THAT(ask<std::vector<RunStatus>>([&](auto reply) { mux_.sync(spec, first, reply); }),
               IsOk());
-  // The process that the store knew is gone: until that is stored, nobody closes the run.
-  ASSERT_THAT(barrier("run"), IsOk());
+  settle("run");
   mux_.end_sync(dir_of("run"), *first);
   wait_for_threads();
   mux_.sync(spec, second, [](const auto&) {});
@@ -58,12 +57,18 @@ TEST_F(MuxTest, ARunThatIsAskedForWhileItClosesStaysOpenForTheAnswer) {
   const auto client = std::make_shared<SyncClient>(SyncClient{1});
   ASSERT_THAT(ask<std::vector<RunStatus>>([&](auto reply) { mux_.sync(spec, client, reply); }),
               IsOk());
+  settle("run");
   mux_.end_sync(dir_of("run"), *client);
   wait_for_threads();
   wait_for_threads();
   // The drain thread stands still, so that it meets the question and the end together.
+  std::promise<void> stands;
   std::promise<void> gate;
-  drain_.post([&] { gate.get_future().wait(); });
+  drain_.post([&] {
+    stands.set_value();
+    gate.get_future().wait();
+  });
+  stands.get_future().wait();
   std::unique_ptr<Result<std::vector<RunStatus>>> answer;
   mux_.query({.dir = dir_of("run")}, true, [&](Result<std::vector<RunStatus>> runs) {
     answer = std::make_unique<Result<std::vector<RunStatus>>>(std::move(runs));
@@ -106,10 +111,16 @@ TEST_F(MuxTest, AnUnsentRunThatIsWantedWhileItClosesAndDoesNotOpenAgainIsTriedLa
   }
   mux_.add_unsent({dir_of("run"), {kDeadSink}});
   mux_.keep_house();
-  ASSERT_THAT(barrier("run"), IsOk());
-  wait_for_threads();
-  // Until the sink has been tried it is not closed; the store thread stands still, so that it is
-  // not closed for long.
+  settle("run");
+  mux_.keep_house();
+  loop_.advance(kStreamLingerMs);
+  // It is not closed before the sink was tried, and then not for as long as the store thread stands
+  // still.
+  const auto is_open = [&] {
+    bool is_known = false;
+    mux_.inform_start("run", {}, [&](const auto& known) { is_known = static_cast<bool>(known); });
+    return is_known;
+  };
   std::unique_ptr<std::promise<void>> gate;
   do {
     if (gate) gate->set_value();
@@ -119,7 +130,7 @@ TEST_F(MuxTest, AnUnsentRunThatIsWantedWhileItClosesAndDoesNotOpenAgainIsTriedLa
     wait_for(network_);
     wait_for(drain_);
     loop_.run();
-  } while (barrier("run"));
+  } while (is_open());
   std::unique_ptr<Result<Attached>> answer;
   mux_.inform_init(spec_of("run"), peer(), [&](Result<Attached> attached) {
     answer = std::make_unique<Result<Attached>>(std::move(attached));

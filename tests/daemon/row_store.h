@@ -30,6 +30,7 @@ class RowStore {
       commit.key_sets.push_back(keys);
       commit.meta.emplace();
       commit.meta->run_id = "run";
+      commit.meta->monitor_ms = -1;  // or samples of the machine come when nobody expects them
       store::ProducerState producer;
       producer.producer = 1;
       producer.state = "running";
