@@ -22,7 +22,8 @@ namespace {
 
 using client::ControlClient;
 
-constexpr std::chrono::milliseconds kLaunchWait{10'000};
+// More than a service that is just ending may take.
+constexpr std::chrono::milliseconds kLaunchWait{12'000};
 // The service gives its store ten seconds at the end; on top of that it may wait for a slow disk.
 constexpr std::chrono::milliseconds kTeardownWait{60'000};
 
@@ -36,6 +37,18 @@ Result<Running> ask_running(std::unique_ptr<ControlClient> client) {
   auto status = ask_status(*client, kStatusWait);
   if (!status) return status.take_error().in("service of " + client::runtime_dir());
   return Running{std::move(client), *std::move(status)};
+}
+
+// One that ends, or was killed, may still take a connection and then answers nobody.
+Result<Running> launch() {
+  const int64_t deadline = shm::monotonic_ns() + std::chrono::nanoseconds(kLaunchWait).count();
+  for (;;) {
+    auto client = client::connect_or_launch(client::runtime_dir(), kLaunchWait);
+    if (!client) return client.take_error();
+    auto running = ask_running(*std::move(client));
+    const bool is_gone = !running && running.error().code == Code::kServiceGone;
+    if (!is_gone || shm::monotonic_ns() > deadline) return running;
+  }
 }
 
 // Waits until the process is gone; it may have ended already.
@@ -112,9 +125,7 @@ std::string page_of(const ServiceStatus& status, const Style& style) {
 
 int run_service_start(Context& context) {
   bool was_running = find_service() != nullptr;
-  auto client = client::connect_or_launch(client::runtime_dir(), kLaunchWait);
-  if (!client) return fail(client.error());
-  auto running = ask_running(*std::move(client));
+  auto running = launch();
   if (!running) return fail(running.error());
   context.out.write(fmt::format("the service {}, pid {}\n",
                                 was_running ? "was running already" : "is running",

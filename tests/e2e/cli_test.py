@@ -6,7 +6,9 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import unittest
 
 from sandbox import (PROJECT, RINGLOG, RUN, Program, SandboxTest, freeze, helper, kill_and_wait,
@@ -303,6 +305,27 @@ class LiveTest(SandboxTest):
         self.sandbox.ledger.stop()
         self.assertEqual(rank.finish()["dropped"], 0)
         self.assertTrue(self.sandbox.verify()["ok"])
+
+    def test_starting_beside_a_service_that_just_ended(self) -> None:
+        """It still takes the connection and answers nobody; the next one is started."""
+        path = self.sandbox.runtime / "service.sock"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+
+            def end() -> None:
+                # Who looks whether there is a service, and who then asks it.
+                for _ in range(2):
+                    listener.accept()[0].close()
+                path.unlink()
+                listener.close()
+
+            dying = threading.Thread(target=end)
+            dying.start()
+            done = self.sandbox.ringlog("service", "start")
+            dying.join()
+        self.assertRegex(done.stdout.decode(), r"pid \d+")
+        self.assertEqual(len(self.sandbox.services()), 1)
 
     def test_an_idle_service_goes(self) -> None:
         """Started by a client, nothing attached, nothing to send: it ends by itself."""
