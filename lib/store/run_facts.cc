@@ -80,6 +80,19 @@ Status fold_records(leveldb::DB& db, schema::Record::Which kind, Tree& into) {
   });
 }
 
+// Ring by ring, so that one that has more than its process is known to have attempted does not make
+// up for another.
+uint64_t missing_rows(const ProducerState& producer, const std::map<LaneId, uint64_t>& stored) {
+  uint64_t missing = 0;
+  for (size_t i = 0; i < producer.rings.size(); ++i) {
+    const RingState& ring = producer.rings[i];
+    const auto found = stored.find({producer.producer, static_cast<uint16_t>(i)});
+    const uint64_t known = ring.dropped + (found == stored.end() ? 0 : found->second);
+    missing += ring.next_seq > known ? ring.next_seq - known : 0;
+  }
+  return missing;
+}
+
 }  // namespace
 
 Status visit_records(leveldb::DB& db, std::optional<uint16_t> kind, uint64_t from_lsn,
@@ -231,9 +244,10 @@ Result<std::vector<LedgerEntry>> read_ledger(const RunIndex& index, const ValueS
       entry.dropped += ring.dropped;
     }
   }
+  std::map<LaneId, uint64_t> stored;
   std::optional<LaneId> lane;
   uint64_t last_seq = 0;
-  LedgerEntry* entry = nullptr;
+  uint64_t* stored_in_lane = nullptr;
   const RowFilter all;
   RowWalk walk(index, source, all, RowWalk::Depth::kSeqOnly);
   Result<uint64_t> visited = walk.run([&](const RowView& row) {
@@ -241,20 +255,20 @@ Result<std::vector<LedgerEntry>> read_ledger(const RunIndex& index, const ValueS
     const uint64_t seq = row.seq();
     if (lane != id) {
       lane = id;
-      entry = &entries[id.producer];
+      stored_in_lane = &stored[id];
     } else if (seq == last_seq) {
-      ++entry->duplicated;
+      ++entries[id.producer].duplicated;
       return true;
     }
     last_seq = seq;
-    ++entry->stored;
+    ++*stored_in_lane;
     return true;
   });
   if (!visited) return visited.take_error();
+  for (const auto& [id, rows] : stored) entries[id.producer].stored += rows;
   std::vector<LedgerEntry> out;
   for (auto& [id, found] : entries) {
-    const uint64_t known = found.stored + found.dropped;
-    found.missing = found.attempted > known ? found.attempted - known : 0;
+    found.missing = missing_rows(found.producer, stored);
     out.push_back(std::move(found));
   }
   return out;
