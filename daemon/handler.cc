@@ -230,6 +230,10 @@ Status Handler::handle_row(Lane& lane, const shm::RecordView& record, ProducerNo
   if ((record.header.flags & shm::kFlagRow) == 0) return violation("a row that is not marked so");
   if (Status s = take_seq(lane, record.header); !s) return s;
   Lane::Kind& kind = lane.kinds[index];
+  if (kind.key_set == kRefusedKeySet) {
+    ++lane.refused;
+    return Error{Code::kTooLarge, "a row of keys for which the run has no columns left"};
+  }
   const uint64_t seq = record.header.seq;
   if (const auto row = record::read_row_fast(record.payload_untrusted, kind.key_count)) {
     const auto* bits = reinterpret_cast<const uint64_t*>(row->bits);
@@ -325,22 +329,23 @@ Status Handler::register_keys(Lane& lane, schema::KeySet::Reader keys, Batch& ba
   const auto key_count = static_cast<uint32_t>(columns->size());
   const size_t added_before = batch.commit.key_sets.size();
   auto id = keys_.find_or_add(std::move(*columns), batch.commit.key_sets);
-  // Rows of this kind would have nowhere to go.
-  if (!id) return violation(id.error().message);
-  if (batch.commit.key_sets.size() > added_before) batch.bytes += size_t{key_count} * 32;
   if (index >= lane.kinds.size()) lane.kinds.resize(index + 1);
-  lane.kinds[index] = {*id, key_count, 0, 0};
+  lane.kinds[index] = {id ? *id : kRefusedKeySet, key_count, 0, 0};
+  if (!id) return id.take_error();
+  if (batch.commit.key_sets.size() > added_before) batch.bytes += size_t{key_count} * 32;
   return Done{};
 }
 
 Status Handler::restore_kind(Lane& lane, uint16_t kind, uint32_t key_set) {
   const store::KeySet* keys = keys_.find(key_set);
-  if (keys == nullptr || kind < shm::kKindRowFirst || keys->byte_count() > 0) {
+  const bool is_known = keys != nullptr ? keys->byte_count() == 0 : key_set == kRefusedKeySet;
+  if (!is_known || kind < shm::kKindRowFirst) {
     return violation("the store names key set " + std::to_string(key_set) + ", which it has not");
   }
   const size_t index = kind - shm::kKindRowFirst;
   if (index >= lane.kinds.size()) lane.kinds.resize(index + 1);
-  lane.kinds[index] = {key_set, static_cast<uint32_t>(keys->columns.size()), 0, 0};
+  const size_t key_count = keys != nullptr ? keys->columns.size() : 0;
+  lane.kinds[index] = {key_set, static_cast<uint32_t>(key_count), 0, 0};
   return Done{};
 }
 

@@ -28,11 +28,15 @@
 
 namespace ringlog::service {
 
+// Of kinds for which the run had no more columns, also in the store: their rows are refused one by
+// one, which harms no other row of the ring.
+inline constexpr uint32_t kRefusedKeySet = UINT32_MAX;
+
 // One ring as the handler knows it.
 struct Lane {
   // A kind of the ring and where its rows go.
   struct Kind {
-    uint32_t key_set = 0;  // 0: not registered
+    uint32_t key_set = 0;  // 0: not registered; kRefusedKeySet
     uint32_t key_count = 0;
     uint64_t serial = 0;  // of the batch that `block` belongs to
     size_t block = 0;     // index in its commit

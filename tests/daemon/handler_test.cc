@@ -298,6 +298,33 @@ TEST_F(HandlerTest, MalformedKeysRefuseTheRecordOnly) {
   EXPECT_THAT(give(free_row(3, {{"a", 1.0}})), IsOk());
 }
 
+// One rank that invents keys without end uses the run's columns up; that costs another only the
+// rows for which there are none.
+TEST_F(HandlerTest, ARunWithoutColumnsLeftRefusesRowsAndNoRing) {
+  std::vector<store::KeySet> stored(1);
+  stored[0].id = 1;
+  stored[0].columns.resize(kColumnsPerRunMax - 1);
+  Handler full(std::move(stored), nullptr);
+  const auto take = [&](const OwnedRecord& record) {
+    return full.handle(lane_, record.view(), notes_, batch_);
+  };
+  const auto keys = [&](uint16_t kind, const std::vector<std::string>& names) {
+    return make_record(record::encode_key_set(kind, columns(names), 1), lane_.next_seq);
+  };
+  EXPECT_THAT(take(keys(64, {"loss"})), IsOk());
+  EXPECT_THAT(take(keys(65, {"new"})), FailsWith(Code::kTooLarge));
+  EXPECT_THAT(take(make_row(65, 0, 0, 1, {1})), FailsWith(Code::kTooLarge));
+  EXPECT_THAT(take(make_row(64, 1, 1, 1, {3})), IsOk());
+  EXPECT_EQ(lane_.stored, 1u);
+  EXPECT_EQ(lane_.refused, 2u);
+  EXPECT_EQ(lane_.next_seq, 2u);
+  // The store keeps it, for a service that goes on with the ring.
+  Lane restored;
+  EXPECT_THAT(full.restore_kind(restored, 65, lane_.kinds.at(1).key_set), IsOk());
+  EXPECT_THAT(full.handle(restored, make_row(65, 2, 2, 1, {1}).view(), notes_, batch_),
+              FailsWith(Code::kTooLarge));
+}
+
 // What the library lets through ends at most in an empty object, which has no level of its own.
 TEST_F(HandlerTest, TheDeepestRowOfTheLibraryIsKept) {
   std::array<Item, record::kValueDepthMax - 1> levels;
