@@ -362,7 +362,8 @@ TEST(ControlClient, ReplyThatNoMemoryCouldTakeIsNotTheNextQuestions) {
     second.initRoot<schema::ControlRequest>().setStop("second");
     t_fails_in = n;
     try {
-      EXPECT_THAT(client->call(first, {}, kLong), IsOk());
+      const auto answer = client->call(first, {}, kLong);
+      EXPECT_TRUE(answer);
     } catch (const std::bad_alloc&) {
       ++failures;
     }
