@@ -58,8 +58,11 @@ std::string short_id(std::string_view text) {
 
 // Letters, digits, dash, dot and underscore are legal in a run id; the rest becomes a dash.
 std::string as_id(std::string_view text) {
+  // Cut, two long ones could be the same; and the service takes names up to 128 bytes.
+  constexpr size_t kIdMax = 100;
+  if (text.size() > kIdMax) return short_id(text);
   std::string id;
-  for (const char c : text.substr(0, 100)) {
+  for (const char c : text) {
     const bool is_legal = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
                           (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
     id += is_legal ? c : '-';
@@ -143,9 +146,9 @@ LauncherInfo slurm(LauncherInfo info) {
   info.attempt = number("SLURM_RESTART_COUNT", info);
   info.source = "slurm";
   if (const auto job = variable("SLURM_JOB_ID"); !job.empty()) {
-    info.run_id = "slurm-" + as_id(job);
-    if (const auto step = variable("SLURM_STEP_ID"); !step.empty())
-      info.run_id += "-" + as_id(step);
+    std::string id = "slurm-" + std::string(job);
+    if (const auto step = variable("SLURM_STEP_ID"); !step.empty()) id += "-" + std::string(step);
+    info.run_id = as_id(id);
   }
   return info;
 }

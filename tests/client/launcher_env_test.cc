@@ -96,7 +96,7 @@ TEST_F(LauncherTest, IdsAreMadeFitForAFolder) {
   };
   EXPECT_EQ(id_of("a/b:c d"), "a-b-c-d");
   EXPECT_EQ(id_of("v1.2_x"), "v1.2_x");
-  EXPECT_EQ(id_of(std::string(300, 'x')).size(), 100u);
+  EXPECT_EQ(id_of(std::string(300, 'x')).size(), 8u);
   // Found by this test: these would have been folders that are not ours.
   EXPECT_THAT(id_of("."), MatchesRegex("[a-z0-9]+"));
   EXPECT_THAT(id_of(".."), MatchesRegex("[a-z0-9]+"));
@@ -113,6 +113,20 @@ TEST_F(LauncherTest, Slurm) {
   EXPECT_THAT(info.world_size, Optional(64));
   EXPECT_THAT(info.attempt, Optional(1));
   EXPECT_EQ(info.run_id, "slurm-777-0");
+}
+
+// The service takes names up to 128 bytes; a fuzzer found that job and step together could be more.
+TEST_F(LauncherTest, LongIdsBecomeShortOnesThatDiffer) {
+  const auto id_of = [&](const std::string& job) {
+    return read({{"SLURM_PROCID", "1"},
+                 {"SLURM_JOB_ID", job},
+                 {"SLURM_STEP_ID", std::string(60, '0')}})
+        .run_id;
+  };
+  const std::string job(100, '7');
+  EXPECT_THAT(id_of(job), MatchesRegex("[a-z0-9]+"));
+  EXPECT_EQ(id_of(job), id_of(job));
+  EXPECT_NE(id_of(job), id_of(job + "8"));
 }
 
 // `srun --pty bash`: what is started in that shell, one after another, is no rank and no attempt of

@@ -66,8 +66,13 @@ class Running {
     address.sun_family = AF_UNIX;
     const std::string path = runtime_ + "/service.sock";
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    require(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0,
-            "the service listens");
+    const auto* const to = reinterpret_cast<sockaddr*>(&address);
+    // Interrupted by libFuzzer's alarm, it is as if it had not been asked.
+    int connected = -1;
+    do {
+      connected = ::connect(fd.get(), to, sizeof address);
+    } while (connected != 0 && errno == EINTR);
+    require(connected == 0, "the service listens");
     return fd;
   }
   const std::string& root() const { return root_; }
