@@ -21,7 +21,7 @@ namespace ringlog::service {
 
 struct ClientConnection {
   explicit ClientConnection(int fd)
-      : socket(std::make_shared<PeerSocket>(fd)),
+      : socket(std::make_shared<PeerSocket>(PeerSocket{fd})),
         peer(peer_of(fd)),
         is_stranger(peer.uid != ::geteuid()) {
     peer.socket = socket;
