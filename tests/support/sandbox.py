@@ -369,17 +369,19 @@ class Sandbox:
     def services(self) -> list[int]:
         """Pids of all ringlogd processes of this sandbox, found without asking them."""
         marker = os.fsencode(str(self.runtime))
-        pids = []
+        found = {}
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
                 continue
             with contextlib.suppress(OSError):
                 words = (folder / "cmdline").read_bytes().split(b"\0")
-                state = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+                stat = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                state, parent, threads = stat[0], int(stat[1]), int(stat[17])
                 is_ours = any(word == marker or word.startswith(marker + b"/") for word in words)
                 if words[0].endswith(b"ringlogd") and is_ours and state not in "ZX":
-                    pids.append(int(folder.name))
-        return pids
+                    found[int(folder.name)] = (parent, threads)
+        # What one at work starts has its command line until it is another program.
+        return [pid for pid, (parent, _) in found.items() if found.get(parent, (0, 1))[1] == 1]
 
     def service(self) -> int:
         """The pid of the service, which must be the only one; waits until there is one."""
