@@ -174,7 +174,12 @@ std::optional<std::string> tame(const std::string& bytes, const std::string& roo
     const auto request = reader.getRoot<schema::ControlRequest>();
     if (request.isTeardown()) return std::nullopt;
     joins = request.isInformInit() || request.isAttach();
-    if (joins) sent = tame(request, root);
+    // What follows it on the connection would be another request, a teardown perhaps.
+    auto words = kj::heapArray<capnp::word>(bytes.size() / 8 + 1);
+    std::memset(words.begin(), 0, words.size() * 8);
+    std::memcpy(words.begin(), bytes.data(), bytes.size());
+    const size_t size = capnp::expectedSizeInWordsFromPrefix(words.asPtr()) * 8;
+    sent = joins ? tame(request, root) : bytes.substr(0, size);
   } catch (const kj::Exception&) {
     // Not even a request: the service will not get further.  A join that cannot be changed is left.
     if (joins) sent.reset();
