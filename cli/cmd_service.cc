@@ -43,7 +43,8 @@ Result<Running> ask_running(std::unique_ptr<ControlClient> client) {
 Result<Running> launch() {
   const int64_t deadline = shm::monotonic_ns() + std::chrono::nanoseconds(kLaunchWait).count();
   for (;;) {
-    auto client = client::connect_or_launch(client::runtime_dir(), kLaunchWait);
+    const std::chrono::milliseconds left((deadline - shm::monotonic_ns()) / 1'000'000);
+    auto client = client::connect_or_launch(client::runtime_dir(), left);
     if (!client) return client.take_error();
     auto running = ask_running(*std::move(client));
     const bool is_gone = !running && running.error().code == Code::kServiceGone;
