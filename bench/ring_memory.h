@@ -1,6 +1,6 @@
 #pragma once
 // One of ringlog's rings without a segment and without a service, for the benchmarks: its words in
-// memory that forked processes share, its bytes in a file that the consumer reads with pread.
+// memory that forked processes share, its bytes in a file, as in a segment.
 //
 // Owned by the process that made it; each end is used by one thread.  Failing throws, as everything
 // in common.h.

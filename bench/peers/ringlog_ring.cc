@@ -22,7 +22,7 @@ class RinglogRingPeer final : public Peer {
  public:
   std::string name() const override { return "ringlog"; }
   std::string settings() const override {
-    return "lib/shm: 1 MiB ring, copied out with pread and checked as in the service";
+    return "lib/shm: 1 MiB ring, copied out and checked as in the service";
   }
   std::string lacks() const override { return "a store, when run without the service as here"; }
   uint64_t warm_count() const override { return 50'000; }

@@ -29,6 +29,9 @@ inline constexpr uint32_t kSharedRing = kRingCount - 1;
 inline constexpr uint32_t kRingCountMax = 32;
 // A producer looks whether the service sleeps only when it crosses a mark each capacity / 8.
 inline constexpr uint64_t kMarksPerRing = 8;
+// A reader maps a ring once it has so much to copy out of it at once.  Below that pread(2) costs
+// little, and rings that are hardly used need no mapping.
+inline constexpr uint64_t kMapFromBytes = 64 * 1024;
 
 // Requests in flight per process; more would only queue in the service.
 inline constexpr uint32_t kSlotCount = 64;

@@ -56,7 +56,7 @@ Status RingReader::poll(uint64_t bytes_max, std::vector<std::byte>& scratch,
   return Done{};
 }
 
-Status RingReader::copy(uint64_t size, std::vector<std::byte>& scratch) const {
+Status RingReader::copy(uint64_t size, std::vector<std::byte>& scratch) {
   if (scratch.size() < size) scratch.resize(size);
   const uint64_t index = position_ & (geometry_.capacity - 1);
   // A record that runs past the capacity stands whole in the slack; the one after it starts at the
@@ -64,9 +64,7 @@ Status RingReader::copy(uint64_t size, std::vector<std::byte>& scratch) const {
   // contiguous at `index`, and what follows is contiguous from the ring's start.
   const uint64_t until_end = geometry_.capacity - index;
   const uint64_t first = std::min<uint64_t>(size, until_end + kRecordSizeMax);
-  if (Status s = read_at(fd_, {scratch.data(), first}, geometry_.data_offset + index, "segment");
-      !s)
-    return s;
+  if (Status s = read(index, {scratch.data(), first}); !s) return s;
   if (size <= until_end) return Done{};
   // Find where the straddling record ends; headers are checked again by poll().
   uint64_t at = 0;
@@ -80,8 +78,21 @@ Status RingReader::copy(uint64_t size, std::vector<std::byte>& scratch) const {
   // Cut in the middle of the straddling record, or exactly behind it: nothing of the start is
   // needed.
   if (at < until_end || at >= size) return Done{};
-  return read_at(fd_, {scratch.data() + at, size - at}, geometry_.data_offset + (at - until_end),
-                 "segment");
+  return read(at - until_end, {scratch.data() + at, size - at});
+}
+
+// Where the mapping cannot be had or has lost a page, the file is read, which says what is wrong.
+Status RingReader::read(uint64_t index, std::span<std::byte> into) {
+  if (!mapped_ && may_map_ && into.size() >= kMapFromBytes) {
+    mapped_ = GuardedMapping::map(fd_, geometry_.data_offset, geometry_.capacity + kRecordSizeMax);
+    may_map_ = mapped_ != nullptr;
+  }
+  if (mapped_) {
+    if (mapped_->copy(index, into)) return Done{};
+    mapped_.reset();
+    may_map_ = false;
+  }
+  return read_at(fd_, into, geometry_.data_offset + index, "segment");
 }
 
 Status RingReader::check(const RecordHeader& header, uint64_t left) const {

@@ -1,16 +1,17 @@
 #pragma once
 // RingReader: the service's end of a ring.  Trusts nothing that stands in it.
 //
-// The backlog is copied to private memory with pread(2) before anything is looked at: no SIGBUS
-// when the file was truncated, no value that changes between check and use.  Geometry is the
-// reader's own copy.  A violation is an error of this ring only: it must not be read again
-// (poisoned).
+// The backlog is copied to private memory before anything is looked at: no value changes between
+// check and use.  Small pieces are copied with pread(2); from the first large one on the ring is
+// mapped, guarded against a file that was truncated (guarded_mapping.h).  Geometry is the reader's
+// own copy.  A violation is an error of this ring only: it must not be read again (poisoned).
 //
 // One instance per ring.  poll() belongs to the drain thread; give_back() may be called by another
 // thread (the store's), because it touches only the head words.  wake_ahead() and wake_never() go
 // with poll(), before announce_sleep() (doorbell.h).
 
 #include "shm/doorbell.h"
+#include "shm/guarded_mapping.h"
 #include "shm/layout.h"
 #include "shm/ring.h"
 
@@ -18,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -63,14 +65,18 @@ class RingReader {
   uint64_t capacity() const { return geometry_.capacity; }
 
  private:
-  Status copy(uint64_t size, std::vector<std::byte>& scratch) const;
+  Status copy(uint64_t size, std::vector<std::byte>& scratch);
+  Status read(uint64_t index, std::span<std::byte> into);
   Status check(const RecordHeader& header, uint64_t left) const;
 
   const int fd_;
   const RingGeometry geometry_;
   const RingProducer& producer_;
   RingConsumer& consumer_;
-  uint64_t position_;  // owned by the drain thread
+  // Owned by the drain thread.
+  uint64_t position_;
+  std::unique_ptr<GuardedMapping> mapped_;  // of the ring and its slack; null: pread(2)
+  bool may_map_ = true;                     // it was not tried, or it went well
 };
 
 }  // namespace ringlog::shm

@@ -98,8 +98,8 @@ class ClientSegment {
   std::unique_ptr<Mapping> mapping_;
 };
 
-// The service's mapping: the control pages only; ring bytes are read with pread.  A process that
-// truncates its file makes the control pages fault: see sigbus.h.
+// The service's mapping: the control pages only; ring bytes are a RingReader's affair.  A process
+// that truncates its file makes the control pages fault: see sigbus.h.
 class ServiceSegment {
  public:
   //   kCorrupt, kVersion, kIo: `fd` is still the caller's

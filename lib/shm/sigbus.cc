@@ -35,6 +35,7 @@ bool patch(uintptr_t fault) {
     void* page = reinterpret_cast<void*>(fault & ~(uintptr_t{kPageSize} - 1));
     void* patched = ::mmap(page, kPageSize, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    // ORDER broken: seen by the thread that faulted, behind its access; GuardedMapping::copy().
     range.is_broken.store(true, std::memory_order_relaxed);
     // ORDER broken_pages: after the mark, so whoever sees the count finds the range.
     g_broken_pages.fetch_add(1, std::memory_order_release);

@@ -1,6 +1,6 @@
 #pragma once
-// Survives SIGBUS on registered shared mappings: the service maps control pages of files that user
-// processes could truncate, and must not die of it.
+// Survives SIGBUS on registered shared mappings: the service maps control pages and rings of files
+// that user processes could truncate, and must not die of it.
 //
 // The handler puts a zero page in place of the one that faulted and marks the range broken; the
 // reader sees zeros, notices the mark and poisons that segment.  Faults anywhere else go to the

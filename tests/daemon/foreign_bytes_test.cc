@@ -183,6 +183,19 @@ TEST_F(ForeignBytesTest, AFileThatIsCut) {
   }
 }
 
+// So much stands in its ring that the service copies it out of a mapping.
+TEST_F(ForeignBytesTest, AFileThatIsCutWhileItsFullRingIsDrained) {
+  for (uint64_t round = 0; round < 8; ++round) {
+    const auto bad = join_bad();
+    while (bad->log(0, 64, {round})) {
+    }
+    const uint64_t data = bad->segment().header().rings[0].data_offset;
+    ASSERT_EQ(::ftruncate(bad->segment().fd(), static_cast<off_t>(data + round * 64 * 1024)), 0);
+    log_good(500);
+  }
+  expect_good_rows();
+}
+
 TEST_F(ForeignBytesTest, HolesInEveryPage) {
   constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
   for (const uint64_t page : control_pages()) {

@@ -6,7 +6,8 @@
 //   std::atomic<T>            ringlog_model_atomic (atomic.h): each access is a step
 //   atomic_thread_fence       a step
 //   futex(2)                  steps with the kernel's own barriers (explorer.h)
-//   pread(2) of ring bytes    a copy from the arena, checked for races
+//   pread(2) of ring bytes    a copy from the arena, checked for races; no ring here is so large
+//                             that it would be mapped
 //   spin_while()              one look
 //   CLOCK_MONOTONIC           stands still until a wait of the thread times out
 //   reply and ring bytes      plain memory of the arena, checked for races
@@ -24,6 +25,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,6 +56,10 @@ Status read_at(int fd, std::span<std::byte> into, uint64_t offset, const std::st
   std::copy_n(from, into.size(), into.begin());
   return Done{};
 }
+
+std::unique_ptr<GuardedMapping> GuardedMapping::map(int, uint64_t, size_t) { return nullptr; }
+GuardedMapping::~GuardedMapping() = default;
+bool GuardedMapping::copy(size_t, std::span<std::byte>) const { return false; }
 
 int64_t monotonic_ns() { return model::now_ns(); }
 int64_t deadline_ns(int64_t start_ns, std::chrono::nanoseconds timeout) {

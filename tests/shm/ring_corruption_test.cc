@@ -10,6 +10,7 @@
 
 #include "result_matchers.h"
 #include "seed.h"
+#include "shm/sigbus.h"
 #include "test_ring.h"
 #include "watchdog.h"
 
@@ -122,6 +123,36 @@ TEST(RingReader, SaysSoWhenTheFileWasCut) {
   const Polled polled = poll(reader);
   EXPECT_THAT(polled.status, FailsWith(Code::kCorrupt, HasSubstr("ends at byte 4096")));
   EXPECT_THAT(polled.records, IsEmpty());
+}
+
+// From here on it copies out of a mapping, where a page that is gone is a signal and no short read.
+TEST(RingReader, SaysTheSameOfAFileThatWasCutAfterItWasMapped) {
+  TestRing ring(4 * kMapFromBytes);
+  RingWriter writer = ring.writer();
+  RingReader reader = ring.reader();
+  const std::string payload(8192 - sizeof(RecordHeader), 'x');
+  while (put(writer, 0, payload)) {
+  }
+  ASSERT_THAT(poll(reader, kMapFromBytes).records, SizeIs(8));
+  ASSERT_EQ(::ftruncate(ring.fd(), kMapFromBytes + 4096), 0);
+  for (int again = 0; again < 2; ++again) {
+    const Polled polled = poll(reader, kMapFromBytes);
+    EXPECT_THAT(polled.status, FailsWith(Code::kCorrupt, HasSubstr("ends at byte 69632")));
+    EXPECT_THAT(polled.records, IsEmpty());
+  }
+}
+
+TEST(RingReader, ReadsOnWithoutAMappingWhereThereIsNone) {
+  TestRing ring(4 * kMapFromBytes);
+  RingWriter writer = ring.writer();
+  const std::string payload(8192 - sizeof(RecordHeader), 'x');
+  while (put(writer, 0, payload)) {
+  }
+  std::vector<int> taken;
+  for (int index = 0; (index = guard_range(&taken, 1)) >= 0;) taken.push_back(index);
+  RingReader reader = ring.reader();
+  EXPECT_THAT(poll(reader, 4 * kMapFromBytes).records, SizeIs(32));
+  for (const int index : taken) unguard_range(index);
 }
 
 TEST(RingReader, SaysSoWhenTheFileCannotBeRead) {

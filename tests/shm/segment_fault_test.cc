@@ -169,7 +169,7 @@ TEST(ServiceSegment, RingOfACutFileIsAnErrorAndAHoleIsNoRecord) {
   EXPECT_THAT(poll(reader).status, FailsWith(Code::kCorrupt));
   ASSERT_EQ(::ftruncate(fd.get(), static_cast<off_t>(geometry.data_offset)), 0);
   EXPECT_THAT(poll(reader).status, FailsWith(Code::kCorrupt));
-  EXPECT_FALSE(service->is_broken()) << "ring bytes are never touched through the mapping";
+  EXPECT_FALSE(service->is_broken()) << "its control pages are all there";
 }
 
 TEST(SigbusGuard, ForgetsARangeThatIsGoneAndUsesItsPlaceAgain) {
