@@ -120,6 +120,12 @@ void add_rings(const std::filesystem::path& root) {
   Output out = records(0, {80});
   out.put<uint8_t>(0).put<uint16_t>(10).put<uint8_t>(sizeof torn).put(torn);
   corpus.add("bad-header", out.put<uint8_t>(1).put<uint16_t>(20).put<uint8_t>(4).bytes());
+  // Two of the largest: from the first poll on the reader copies out of a mapping.
+  Output cut;
+  cut.put<uint16_t>(0);
+  for (int i = 0; i < 2; ++i) cut.put<uint8_t>(3).put<uint16_t>(8190).put<uint16_t>(64);
+  cut.put<uint8_t>(4).put<uint8_t>(6).put<uint16_t>(8192 + 512);
+  corpus.add("cut", cut.put<uint8_t>(4).bytes());
 }
 
 Output& add_message(Output& out, uint8_t ring, const record::Words& words) {
@@ -150,6 +156,16 @@ void add_segments(const std::filesystem::path& root) {
     return out;
   };
   corpus.add("cut", plain().put<uint8_t>(4).put<uint8_t>(3).put<uint8_t>(1).bytes());
+  const auto full = [] {
+    Output out;
+    out.put<uint8_t>(0).put<uint8_t>(9).put<uint8_t>(0).put<uint8_t>(255);
+    return out;
+  };
+  corpus.add("full", full().put<uint8_t>(1).put<uint8_t>(1).bytes());
+  corpus.add("full-cut", full().put<uint8_t>(4).put<uint8_t>(24).put<uint8_t>(1).bytes());
+  Output later = full();
+  later.put<uint8_t>(1).put<uint8_t>(1).put<uint8_t>(9).put<uint8_t>(0).put<uint8_t>(255);
+  corpus.add("full-cut-later", later.put<uint8_t>(4).put<uint8_t>(20).put<uint8_t>(1).bytes());
   corpus.add("hole-tails", plain().put<uint8_t>(5).put<uint8_t>(4).put<uint8_t>(1).bytes());
   corpus.add("hole-ring", plain().put<uint8_t>(5).put<uint8_t>(9).put<uint8_t>(1).bytes());
   corpus.add("restart", plain().put<uint8_t>(7).put<uint8_t>(1).put<uint8_t>(6).bytes());

@@ -9,6 +9,7 @@
 //     3  size:u16 ×8 · kind:u16               a whole record behind the last one, published
 //     4                                       poll, twice
 //     5                                       what was polled is given back
+//     6  size:u16 ×8                          the file ends there, polled twice, and is whole again
 //
 // Whatever the bytes are: records lie within the private copy and follow each other, the position
 // never goes back, polling the same place again gives the same, and the healthy ring is read
@@ -42,6 +43,9 @@ struct File {
         ::mmap(nullptr, 2 * kRingSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
     require(data != MAP_FAILED, "the file can be mapped");
   }
+  void resize(uint64_t size) {
+    require(::ftruncate(fd.get(), static_cast<off_t>(size)) == 0, "a file in memory can be cut");
+  }
   Fd fd;
   std::byte* data;
 };
@@ -49,7 +53,10 @@ struct File {
 class Ring {
  public:
   Ring(File& file, uint64_t offset, uint64_t start)
-      : data(file.data + offset), reader_(file.fd.get(), {offset, kCapacity}, words, head, start) {
+      : data(file.data + offset),
+        file_(file),
+        offset_(offset),
+        reader_(file.fd.get(), {offset, kCapacity}, words, head, start) {
     words.tail.store(start);
     head.head.store(start);
   }
@@ -84,6 +91,13 @@ class Ring {
             "the same place gives the same records");
     return first;
   }
+  // As poll_twice(), of a file that has `size` bytes of this ring and then is whole again.
+  bool poll_cut(uint64_t size) {
+    file_.resize(offset_ + size);
+    const bool is_read = poll_twice();
+    file_.resize(2 * kRingSize);
+    return is_read;
+  }
   void give_back() { reader_.give_back(reader_.position()); }
   RingReader& reader() { return reader_; }
 
@@ -93,6 +107,8 @@ class Ring {
   std::vector<RecordView> polled;
 
  private:
+  File& file_;
+  const uint64_t offset_;
   RingReader reader_;
   std::vector<std::byte> scratch_;
 };
@@ -107,7 +123,7 @@ void append(Ring& ring, uint64_t& end, uint32_t bytes, uint16_t kind) {
 
 // True while the ring may be read on.
 bool step(Input& input, Ring& ring, uint64_t start, uint64_t& end) {
-  switch (input.take<uint8_t>() % 6) {
+  switch (input.take<uint8_t>() % 7) {
     case 0: {
       const uint64_t offset = input.take<uint16_t>() * uint64_t{8} % kRingSize;
       const auto bytes = input.take_bytes(input.take<uint8_t>());
@@ -128,6 +144,8 @@ bool step(Input& input, Ring& ring, uint64_t start, uint64_t& end) {
     }
     case 4:
       return ring.poll_twice();
+    case 6:
+      return ring.poll_cut(input.take<uint16_t>() * uint64_t{8} % kRingSize);
     default:
       ring.give_back();
       return true;
@@ -157,8 +175,9 @@ void run(Input input) {
   static File file;
   std::memset(file.data, 0, 2 * kRingSize);
   const uint64_t start = input.take<uint16_t>() * uint64_t{8};
-  Ring bad(file, 0, start);
-  Ring good(file, kRingSize, start);
+  // The bad one is the last in the file, so that its end can be cut off.
+  Ring good(file, 0, start);
+  Ring bad(file, kRingSize, start);
   uint64_t end = start;
   while (!input.is_empty() && step(input, bad, start, end)) {
   }

@@ -11,6 +11,8 @@
 //     6                                            the process ends
 //     7                                            the service is killed; the next one goes on
 //     8  ring:u8 · kind:u16 · size:u8 · payload    a row of any kind and bytes, published
+//     9  ring:u8 · count:u8 ×16                    so many rows of the registered keys, or as many
+//                                                  as there is room for
 //
 // Whatever it does, the healthy process's rows are all stored bit-exactly, both processes come to
 // an end that is stored, positions never go back, and only rings of the bad process are poisoned.
@@ -53,9 +55,9 @@ class Game {
   }
 
  private:
-  void log_row(SegmentFile& file, uint32_t ring, uint64_t step, uint64_t bits, uint64_t head) {
+  bool log_row(SegmentFile& file, uint32_t ring, uint64_t step, uint64_t bits, uint64_t head) {
     const uint64_t words[] = {record::kRowRootPointer, step, 1, record::row_list_pointer(1), bits};
-    file.append(ring, kKind, shm::kFlagRow, std::as_bytes(std::span(words)), head);
+    return file.append(ring, kKind, shm::kFlagRow, std::as_bytes(std::span(words)), head);
   }
   void log_good(DrainedRun& run) {
     const uint64_t seq = good_.next_seq(0);
@@ -71,7 +73,7 @@ class Game {
     return rings[0].data_offset + rings[0].capacity - shm::kPageSize;
   }
   void step(Input& input, DrainedRun& run) {
-    const uint8_t op = input.take<uint8_t>() % 9;
+    const uint8_t op = input.take<uint8_t>() % 10;
     switch (op) {
       case 0: {
         const uint64_t offset = offset_of(input.take<uint8_t>()) + input.take<uint16_t>();
@@ -95,7 +97,16 @@ class Game {
   void publish(uint8_t op, Input& input, DrainedRun& run) {
     const uint32_t ring = input.take<uint8_t>() % kBadRings;
     const uint64_t head = run.head(DrainedRun::kBad, ring);
-    if (op == 2) return log_row(bad_, ring, 1, input.take<uint64_t>(), head);
+    if (op == 2) {
+      log_row(bad_, ring, 1, input.take<uint64_t>(), head);
+      return;
+    }
+    if (op == 9) {
+      for (int left = input.take<uint8_t>() * 16; left > 0; --left) {
+        if (!log_row(bad_, ring, 1, static_cast<uint64_t>(left), head)) return;
+      }
+      return;
+    }
     const bool is_row = op == 8;
     const uint16_t kind = is_row ? input.take<uint16_t>() : shm::kKindRecord;
     const size_t size = is_row ? input.take<uint8_t>() : input.take<uint16_t>();
