@@ -42,10 +42,13 @@ class Host {
   //   kIo  it cannot be made; try again
   Status start() {
     if (is_started_) return Done{};
-    // The program's handlers run on its own threads.
+    // The program's handlers run on its own threads.  Not blocked is what an instruction of the
+    // thread itself raises: the kernel would not call a handler then (sigbus.h, or the program's
+    // that prints where it crashed), but kill the process.
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
+    for (const int fault : {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP}) sigdelset(&all, fault);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     auto thread = start_thread("ringlog", [this] { work(); });
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

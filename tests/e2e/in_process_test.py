@@ -1,5 +1,6 @@
 """Issue 5: a service inside the program, over the same code as ringlogd."""
 
+import os
 import shutil
 import signal
 import unittest
@@ -155,6 +156,20 @@ class InProcessTest(SandboxTest):
         self.sandbox.ringlog("stop", RUN)
         self.assertEqual(script.ask("should_stop"), "yes")
         script.finish()
+
+    def test_a_segment_that_is_cut(self) -> None:
+        """Threads of the service meet pages that are gone; a program that does not, lives."""
+        script = Script(self.sandbox, **INSIDE)
+        script.do("log loss=f:0.5")
+        script.do("flush", None)
+        maps = Path(f"/proc/{script.pid}/maps").read_text()
+        paths = {line.split()[-1] for line in maps.splitlines() if line.endswith(".seg")}
+        self.assertEqual(len(paths), 1, maps)
+        os.truncate(paths.pop(), 4096)
+        until(lambda: "cut short" in self.sandbox.ringlog("doctor", RUN, code=None).stdout.decode(),
+              "its rings are given up")
+        self.assertIsNone(script.program.process.poll())
+        script.program.kill()
 
     def test_without_the_module(self) -> None:
         """The message says what is missing and where it was looked for; the program goes on."""
