@@ -1,5 +1,6 @@
 #include "shm/guarded_mapping.h"
 
+#include "shm/limits.h"
 #include "shm/sigbus.h"
 
 #include <sys/mman.h>
@@ -10,10 +11,28 @@
 
 namespace ringlog::shm {
 
+namespace {
+
+// ORDER mapped_rings: a count that publishes nothing; it may be above the limit for an instant.
+std::atomic<size_t> g_mapped_rings{0};
+
+bool take_place() {
+  // ORDER mapped_rings
+  if (g_mapped_rings.fetch_add(1, std::memory_order_relaxed) < kMappedRingsMax) return true;
+  g_mapped_rings.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+}  // namespace
+
 std::unique_ptr<GuardedMapping> GuardedMapping::map(int fd, uint64_t offset, size_t size) {
   install_sigbus_guard();
+  if (!take_place()) return nullptr;
   std::unique_ptr<GuardedMapping> mapping(new GuardedMapping(fd, offset, size));
-  return mapping->guard_ >= 0 ? std::move(mapping) : nullptr;
+  if (mapping->guard_ < 0) return nullptr;
+  // The children of a program that has the service inside would keep the pages of rings in memory.
+  ::madvise(mapping->address_, size, MADV_DONTFORK);
+  return mapping;
 }
 
 GuardedMapping::GuardedMapping(int fd, uint64_t offset, size_t size)
@@ -24,6 +43,7 @@ GuardedMapping::GuardedMapping(int fd, uint64_t offset, size_t size)
 GuardedMapping::~GuardedMapping() {
   unguard_range(guard_);
   if (address_ != MAP_FAILED) ::munmap(address_, size_);
+  g_mapped_rings.fetch_sub(1, std::memory_order_relaxed);  // ORDER mapped_rings
 }
 
 bool GuardedMapping::copy(size_t at, std::span<std::byte> into) const {

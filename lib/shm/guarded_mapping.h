@@ -16,7 +16,7 @@ class GuardedMapping {
  public:
   // Maps `size` bytes of `fd` from `offset` on, a multiple of the page size, to be read.  They may
   // lie behind the file's end.  The descriptor is not needed afterwards.  Null when the kernel does
-  // not map it or the table of guarded ranges is full: nothing is lost, the file can be read.
+  // not map it or there are kMappedRingsMax: nothing is lost, the file can be read.
   static std::unique_ptr<GuardedMapping> map(int fd, uint64_t offset, size_t size);
   ~GuardedMapping();
   GuardedMapping(const GuardedMapping&) = delete;

@@ -32,6 +32,11 @@ inline constexpr uint64_t kMarksPerRing = 8;
 // A reader maps a ring once it has so much to copy out of it at once.  Below that pread(2) costs
 // little, and rings that are hardly used need no mapping.
 inline constexpr uint64_t kMapFromBytes = 64 * 1024;
+// Mappings whose pages may vanish under the service (sigbus.h): one for each process that is
+// attached, some for each run, and those of rings, which leave half of the table to the others
+// because a ring can be read without.
+inline constexpr size_t kGuardedRangesMax = 4096;
+inline constexpr size_t kMappedRingsMax = kGuardedRangesMax / 2;
 
 // Requests in flight per process; more would only queue in the service.
 inline constexpr uint32_t kSlotCount = 64;

@@ -221,6 +221,8 @@ class Mapping {
   }
   void guard() {
     install_sigbus_guard();
+    // The children of a program that has the service inside have no use for it.
+    ::madvise(bytes(), size(), MADV_DONTFORK);
     guard_ = guard_range(bytes(), size());
   }
   bool is_broken() const { return is_range_broken(guard_); }

@@ -21,8 +21,7 @@ struct Range {
   std::atomic<bool> is_taken{false};
   std::atomic<bool> is_broken{false};
 };
-constexpr size_t kRangeCount = 4096;
-std::array<Range, kRangeCount> g_ranges;
+std::array<Range, kGuardedRangesMax> g_ranges;
 std::atomic<uint64_t> g_broken_pages{0};
 struct sigaction g_previous {};
 

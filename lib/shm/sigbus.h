@@ -14,8 +14,8 @@ namespace ringlog::shm {
 // Installs the handler once per process.  Any thread.
 void install_sigbus_guard();
 
-// Registers a mapping; returns an index for the other calls, or -1 when the table (4096 ranges) is
-// full, in which case the mapping is simply not guarded.
+// Registers a mapping; returns an index for the other calls, or -1 when the table
+// (kGuardedRangesMax) is full, in which case the mapping is simply not guarded.
 int guard_range(void* address, size_t size);
 void unguard_range(int index);
 bool is_range_broken(int index);

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -85,12 +86,40 @@ TEST_F(GuardedMappingTest, IsRefusedWhereTheKernelDoesNotMap) {
   EXPECT_EQ(GuardedMapping::map(fd_.get(), 24, kPageSize), nullptr) << "no page begins there";
 }
 
+TEST_F(GuardedMappingTest, LeavesHalfOfTheGuardedRangesToOthers) {
+  std::vector<std::unique_ptr<GuardedMapping>> mappings;
+  for (size_t i = 0; i < kMappedRingsMax; ++i) {
+    mappings.push_back(map());
+    ASSERT_NE(mappings.back(), nullptr) << i;
+  }
+  EXPECT_EQ(map(), nullptr);
+  const int other = guard_range(&mappings, 1);
+  EXPECT_GE(other, 0);
+  unguard_range(other);
+  mappings.pop_back();
+  EXPECT_NE(map(), nullptr);
+}
+
 TEST_F(GuardedMappingTest, IsRefusedWhenNoMoreRangesCanBeGuarded) {
   std::vector<int> taken;
   for (int index = 0; (index = guard_range(&taken, 1)) >= 0;) taken.push_back(index);
   EXPECT_EQ(map(), nullptr);
   for (const int index : taken) unguard_range(index);
   EXPECT_NE(map(), nullptr);
+}
+
+TEST_F(GuardedMappingTest, IsNotThereInAForkedChild) {
+  const auto is_mapped = [] {
+    const auto maps = read_file("/proc/self/maps", 1 << 20);
+    return maps && maps->find("memfd:guarded") != std::string::npos;
+  };
+  const auto mapping = map();
+  ASSERT_TRUE(is_mapped());
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(is_mapped() ? 1 : 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(GuardedMappingTest, GivesItsRangeBack) {
