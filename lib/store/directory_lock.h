@@ -36,8 +36,9 @@ class DirectoryLock {
   // Why the lock alone may not keep others out: a clause for people.  Empty: it does.
   const std::string& weakness() const { return weakness_; }
   // To be called before each write, by one thread at a time: kIo when somebody else has the store
-  // now.  Costs nothing where the lock is enough.
-  Status renew() { return claim_ == nullptr ? Status(Done{}) : claim_->renew(); }
+  // now.  `always`: look, however short ago it was renewed.  Costs nothing where the lock is
+  // enough.
+  Status renew(bool always) { return claim_ == nullptr ? Status(Done{}) : claim_->renew(always); }
 
  private:
   explicit DirectoryLock(int fd) : fd_(fd) {}

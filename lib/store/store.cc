@@ -56,6 +56,7 @@ struct Store::Impl {
   Status open(bool create);
   Status load();
   Status ensure_open();
+  Status renew_claim(bool always);
   Status fill(const Commit& commit, leveldb::WriteBatch& batch);
   Status fill_rows(const Commit& commit);
   Status fill_state(const Commit& commit, leveldb::WriteBatch& batch);
@@ -125,15 +126,23 @@ Status Store::Impl::load() {
   return Done{};
 }
 
-// Opens the database again after a failed write.
+// Opens the database again after a failed write: if the store is still ours, because opening it
+// rewrites files that somebody else may be writing by now.
 Status Store::Impl::ensure_open() {
   if (!is_broken.load()) return Done{};
+  if (Status renewed = renew_claim(/*always=*/true); !renewed) return renewed;
   const std::unique_lock lock(db_mutex);
   if (!is_broken.load()) return Done{};
   db.reset();
   if (Status opened = open(/*create=*/false); !opened) return opened;
   is_broken.store(false);
   return Done{};
+}
+
+Status Store::Impl::renew_claim(bool always) {
+  const std::lock_guard lock(write_mutex);
+  Status renewed = directory_lock->renew(always);
+  return renewed ? renewed : Status(renewed.take_error().in("store"));
 }
 
 // A read of state goes through an iterator: after a repair Get() could answer with an older value,
@@ -144,10 +153,7 @@ Result<std::string> Store::Impl::get(const std::string& key) const {
 }
 
 Status Store::Impl::write_batch(leveldb::WriteBatch& batch, bool sync) {
-  {
-    const std::lock_guard lock(write_mutex);
-    if (Status renewed = directory_lock->renew(); !renewed) return renewed.take_error().in("store");
-  }
+  if (Status renewed = renew_claim(/*always=*/false); !renewed) return renewed;
   if (Status opened = ensure_open(); !opened) return opened;
   const std::shared_lock db_lock(db_mutex);
   const std::lock_guard lock(write_mutex);

@@ -138,9 +138,9 @@ WriterClaim::~WriterClaim() {
   if (text && *text == line_) ::unlink(path_.c_str());
 }
 
-Status WriterClaim::renew() {
+Status WriterClaim::renew(bool always) {
   const int64_t now_ns = shm::monotonic_ns();
-  if (renewed_ns_ != 0 && now_ns - renewed_ns_ < kClaimRenewMs * kNsPerMs) return Done{};
+  if (!always && renewed_ns_ != 0 && now_ns - renewed_ns_ < kClaimRenewMs * kNsPerMs) return Done{};
   const auto text = shm::read_file(path_, kClaimSizeMax);
   if (!text) return text.error();
   if (*text != line_) {

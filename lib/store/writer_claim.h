@@ -32,9 +32,9 @@ class WriterClaim {
   WriterClaim& operator=(const WriterClaim&) = delete;
 
   // To be called before each write.  Looks at the file and renews it before the first write and
-  // then kClaimRenewMs after the last time; in between it costs a look at the clock.
+  // then kClaimRenewMs after the last time, or `always`; in between it costs a look at the clock.
   //   kIo  somebody else has claimed the store, or the file is gone or cannot be read
-  Status renew();
+  Status renew(bool always);
 
  private:
   WriterClaim(std::string path, std::string line)

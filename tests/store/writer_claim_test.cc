@@ -12,8 +12,10 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 
+#include "faulty_env.h"
 #include "shm/posix.h"
 #include "store/file_system.h"
 #include "store/limits.h"
@@ -136,6 +138,33 @@ TEST_F(WriterClaims, ThatWereTakenOverEndTheWritingOfTheFirst) {
   }
   store.reset();
   EXPECT_TRUE(has_claim()) << "it is not ours to remove";
+}
+
+// Its disk did not answer for so long that another machine went on; opening LevelDB again would
+// write a new MANIFEST and delete that machine's log.
+TEST_F(WriterClaims, ThatWereTakenOverKeepAStoreThatFailedFromBeingOpenedAgain) {
+  locks = Locks::kGrantedTwice;
+  FaultyEnv env;
+  auto opened = Store::open(dir_.path(), {.env = &env});
+  ASSERT_THAT(opened, IsOk());
+  Store& store = **opened;
+  ASSERT_THAT(store.write(simulation_.next(10), true), IsOk());
+  env.set_room(0);
+  const Commit commit = simulation_.next(10);
+  EXPECT_THAT(store.write(commit, true), FailsWith(Code::kIo));
+  claim_from_elsewhere(0);
+  env.set_unlimited();
+  const auto names = [&] {
+    std::set<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(dir_.file("store"))) {
+      found.insert(entry.path().filename());
+    }
+    return found;
+  };
+  const std::set<std::string> before = names();
+  EXPECT_THAT(store.write(commit, true), FailsWith(Code::kIo, HasSubstr("machine node17")));
+  EXPECT_THAT(store.put_blob({1, 1}, "bytes"), FailsWith(Code::kIo, HasSubstr("machine node17")));
+  EXPECT_EQ(names(), before);
 }
 
 TEST_F(WriterClaims, HalfWrittenOnesCountUntilTheirTimeIsOver) {
