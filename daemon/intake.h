@@ -68,8 +68,11 @@ class Intake {
   void end(uint32_t producer, const EndFacts& facts);
   // A settled producer needs its segment no longer: store what is still in it, then let go.
   void retire(uint32_t producer);
-  // A producer of which there is no segment any more.
+  // A producer of which there is no segment any more, or none that was found yet: its large records
+  // are kept, because what refers to them may still come.
   void end_without_segment(store::ProducerState state, const EndFacts& facts);
+  // Nothing of a producer will ever be read any more: what is kept of its large records goes.
+  void forget_blobs(uint32_t producer);
   // Calls `done` when all that is committed now is stored and every producer that ended is settled.
   void barrier(std::function<void()> done);
   // What all sinks acknowledged: into the words of the producers.

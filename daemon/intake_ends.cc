@@ -37,7 +37,10 @@ void Intake::retire(uint32_t producer) {
 
 void Intake::end_without_segment(store::ProducerState state, const EndFacts& facts) {
   std::optional<ExitInfo> finish;
-  if (state.said_end) finish = ExitInfo{state.said_end->exit_code, state.said_end->signal};
+  const bool is_known = facts.exit_word || facts.kernel;
+  if (state.said_end && !(is_known && state.has_said_implied_end())) {
+    finish = ExitInfo{state.said_end->exit_code, state.said_end->signal};
+  }
   End end = decide_end(finish, facts);
   if (!finish && !facts.exit_word && !facts.kernel && !facts.forced) {
     end.cause = "it is gone with its shared memory; did the machine restart?";
@@ -51,10 +54,15 @@ void Intake::end_without_segment(store::ProducerState state, const EndFacts& fac
   board_.update(state, state.ended_ns);
   start_batch();
   batch_->commit.ended.push_back(state.producer);
-  batch_->commit.gone.push_back(state.producer);
   batch_->commit.producers.push_back(std::move(state));
   batch_->is_urgent = true;
   batch_->is_synced = true;
+}
+
+void Intake::forget_blobs(uint32_t producer) {
+  start_batch();
+  batch_->commit.gone.push_back(producer);
+  batch_->is_urgent = true;
 }
 
 void Intake::settle(const std::shared_ptr<Port>& port) {

@@ -58,7 +58,8 @@ Status StreamMux::adopt_unread(Run& run, const FoundSegment& found, store::Produ
     on_dead(run.info.dir, state.producer);
   }
   // Not before the store has its end: until then the file may be all that tells of it.
-  parts_.drain.post([this, stream = run.stream, path = found.path] {
+  parts_.drain.post([this, stream = run.stream, path = found.path, producer = state.producer] {
+    stream->intake.forget_blobs(producer);
     stream->intake.barrier(
         [this, path] { parts_.writer.post([path] { ::unlink(path.c_str()); }); });
   });

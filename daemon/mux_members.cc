@@ -22,7 +22,9 @@ RunInfo run_of(const shm::SegmentHeader& header) {
 
 void StreamMux::add_member(Run& run, std::shared_ptr<Port> port, const store::ProducerState& state,
                            std::shared_ptr<shm::Fd> pidfd, std::function<void()> stored) {
+  // Where there is one already, it was taken for dead without its segment.
   Member& member = run.members[state.producer];
+  member.is_dead = member.is_settled = false;
   member.port = port;
   member.pid = state.pid;
   member.pid_start = state.pid_start;
@@ -108,10 +110,19 @@ void StreamMux::end_member(Run& run, uint32_t producer, const EndFacts& facts) {
   parts_.drain.post([stream, state = std::move(*state), facts, this, dir = run.info.dir] {
     stream->intake.end_without_segment(state, facts);
     parts_.loop.post([this, dir, producer = state.producer] {
+      // Its segment was found meanwhile: its end comes from there.
+      if (has_port(dir, producer)) return;
       on_settled(dir, producer);
       on_retired(dir, producer);
     });
   });
+}
+
+bool StreamMux::has_port(const std::string& dir, uint32_t producer) const {
+  const auto run = runs_.find(dir);
+  if (run == runs_.end()) return false;
+  const auto member = run->second->members.find(producer);
+  return member != run->second->members.end() && member->second.port;
 }
 
 void StreamMux::on_settled(const std::string& dir, uint32_t producer) {
@@ -336,6 +347,7 @@ Status StreamMux::adopt_into(Run& run, FoundSegment& found) {
     is_ended = false;
     revoke_end(state);
   }
+  state.is_end_implied = is_ended && state.has_said_implied_end();
   if (!board.adopt(state)) return somebody_else(run, state);
   auto port = open_port(std::move(found.fd), found.path, state);
   if (!port) return port.take_error();

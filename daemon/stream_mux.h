@@ -230,6 +230,7 @@ class StreamMux {
   void on_dead(const std::string& dir, uint32_t producer);
   void look_for_exit(const std::string& dir, uint32_t producer);
   void end_member(Run& run, uint32_t producer, const EndFacts& facts);
+  bool has_port(const std::string& dir, uint32_t producer) const;
   void on_settled(const std::string& dir, uint32_t producer);
   void retire(const std::string& dir, uint32_t producer);
   void retire_finished(int32_t pid);

@@ -189,8 +189,13 @@ struct ProducerState {
   bool is_end_unread = false;
   uint64_t lost_records = 0;  // that are no rows and that it could not write
   std::optional<SaidEnd> said_end{};
-  // Not stored.  It ended by being destroyed: what its process exits with counts more.
+  // It ended by being destroyed, and well: what its process exits with counts more.  Not stored,
+  // but told from said_end by who reads the state of one that has ended.
   bool is_end_implied = false;
+  // All it said of its end is that it was destroyed, and well.
+  bool has_said_implied_end() const {
+    return said_end && said_end->is_implied && said_end->exit_code == 0;
+  }
   // A ring of it is not read any more.
   bool is_poisoned() const {
     return std::any_of(rings.begin(), rings.end(),

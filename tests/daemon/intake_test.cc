@@ -357,18 +357,6 @@ TEST_F(IntakeTest, ABarrierWaitsForTheBatchThatIsAway) {
   EXPECT_TRUE(done);
 }
 
-TEST_F(IntakeTest, AProducerWithoutASegmentIsEndedToo) {
-  store::ProducerState lost;
-  lost.producer = 9;
-  lost.state = "running";
-  lost.segment = "gone";
-  board_.adopt(lost);
-  intake_->end_without_segment(lost, {});
-  turn_and_store();
-  EXPECT_EQ(last_.producers.at(0).state, "crashed");
-  EXPECT_EQ(board_.producer(9)->state, "crashed");
-}
-
 // A config or an alert for which a full ring had no room for too long.
 TEST_F(IntakeTest, RecordsThatAProcessLostAreKnownToTheStore) {
   const auto process = join(0);
