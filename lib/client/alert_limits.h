@@ -22,13 +22,18 @@ class AlertLimits {
   void lock_for_fork() { mutex_.lock(); }
   void unlock_after_fork() { mutex_.unlock(); }
 
-  // How many alerts of this title were held back since the last one that went out; nothing: this
-  // one is held back too.
-  std::optional<uint64_t> take(std::string_view title, std::chrono::nanoseconds min_interval,
-                               int64_t now_ns);
-  // The alert that take() let out with `held` could not be handed on: the next one goes out at once
-  // and counts it as held back.
-  void put_back(std::string_view title, uint64_t held);
+  // An alert that goes out.
+  struct Turn {
+    uint64_t held = 0;      // of its title, since the last one that went out
+    bool is_retry = false;  // the one before could not be handed on: nobody need wait for this one
+    bool operator==(const Turn&) const = default;
+  };
+  // Nothing: an alert of this title is held back.
+  std::optional<Turn> take(std::string_view title, std::chrono::nanoseconds min_interval,
+                           int64_t now_ns);
+  // The alert that take() let out could not be handed on: the next one goes out at once and counts
+  // it as held back.
+  void put_back(std::string_view title, const Turn& turn);
 
  private:
   struct Last {

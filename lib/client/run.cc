@@ -135,20 +135,22 @@ void Run::define_metric(std::string_view name, const MetricOptions& options) noe
 
 void Run::alert(std::string_view title, std::string_view text, AlertLevel level,
                 std::chrono::nanoseconds min_interval) noexcept {
-  std::optional<uint64_t> held;
+  std::optional<client::AlertLimits::Turn> turn;
   try {
     if (!record::is_utf8(title) || !record::is_utf8(text)) {
       return core_->refuse({Code::kInvalidArgument, "alert: title or text is not UTF-8"});
     }
-    held = core_->alert_limits().take(title, min_interval, shm::monotonic_ns());
-    if (!held) return;
+    turn = core_->alert_limits().take(title, min_interval, shm::monotonic_ns());
+    if (!turn) return;
     std::string whole(text);
-    if (*held > 0) whole += " (and " + std::to_string(*held) + " more since the last one)";
-    if (core_->publish(record::encode_alert(title, whole, level, shm::realtime_ns()))) return;
+    if (turn->held > 0)
+      whole += " (and " + std::to_string(turn->held) + " more since the last one)";
+    const auto wait = turn->is_retry ? std::chrono::nanoseconds(0) : core_->record_wait();
+    if (core_->publish(record::encode_alert(title, whole, level, shm::realtime_ns()), wait)) return;
   } catch (const std::exception& e) {
     core_->refuse("alert", e);
   }
-  if (held) core_->alert_limits().put_back(title, *held);
+  if (turn) core_->alert_limits().put_back(title, *turn);
 }
 
 void Run::console(std::string_view bytes, bool is_stderr) noexcept {

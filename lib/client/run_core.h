@@ -58,6 +58,10 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   //   kBackpressure  there was no room in time
   //   kIo            no memory, or the service could not take a large record
   Status publish(const record::Words& words) noexcept;
+  // Within a time of the caller's.
+  Status publish(const record::Words& words, std::chrono::nanoseconds wait) noexcept;
+  // How long records that are no rows wait for room.
+  std::chrono::nanoseconds record_wait() const;
   // The same for output of a program, of which there may be any amount: it waits for room once, as
   // rows do, and is dropped and counted while there is none.
   void publish_output(const record::Words& words) noexcept;
@@ -152,8 +156,7 @@ class RunCore : public std::enable_shared_from_this<RunCore> {
   Result<std::unique_ptr<PendingReply>> ask(const std::shared_ptr<client::Session>& session,
                                             client::ThreadRing& ring, record::RequestSpec request,
                                             std::chrono::nanoseconds timeout) noexcept;
-  std::chrono::nanoseconds record_wait() const;
-  // The same, but not beyond a deadline.
+  // As record_wait(), but not beyond a deadline.
   std::chrono::nanoseconds record_wait_until(int64_t deadline_ns) const;
   const record::RowTemplate* register_row(client::ThreadRing& ring, const RowCore& row) noexcept;
   void log_row_free(client::ThreadRing& ring, const RowCore& row, uint64_t step,

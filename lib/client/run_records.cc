@@ -128,6 +128,10 @@ Result<std::unique_ptr<PendingReply>> RunCore::write_request(
 }
 
 Status RunCore::publish(const record::Words& words) noexcept {
+  return publish(words, record_wait());
+}
+
+Status RunCore::publish(const record::Words& words, std::chrono::nanoseconds wait) noexcept {
   const RingUse use(*this);
   const auto open = session();
   try {
@@ -138,7 +142,7 @@ Status RunCore::publish(const record::Words& words) noexcept {
       return why;
     }
     ThreadRing& ring = *use.ring();
-    if (write_record(*open, ring, words, 0, ring.writer.next_seq(), record_wait())) return Done{};
+    if (write_record(*open, ring, words, 0, ring.writer.next_seq(), wait)) return Done{};
     open->count_lost_record();
     const Error why{Code::kBackpressure, "a config or alert record could not be written in time"};
     refuse(Error(why));

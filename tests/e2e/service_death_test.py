@@ -92,6 +92,24 @@ class ServiceDeathTest(SandboxTest):
         self.assert_says(self.sandbox.ringlog("verify", RUN).stdout.decode(), note)
         self.assert_says("\n".join(self.sandbox.json("show", RUN)["problems"]), note)
 
+    def test_alerts_for_which_there_is_no_room_wait_once(self) -> None:
+        """One in each step costs its program no second a step, and none is forgotten."""
+        script = Script(self.sandbox, RINGLOG_FULL_RING="drop")
+        service = self.sandbox.service()
+        freeze(service)
+        script.do("fill", None)
+        begin = time.monotonic()
+        for _ in range(10):
+            script.do("alert nan " + "x" * 2000, None)
+        self.assertLess(time.monotonic() - begin, 5)
+        thaw(service)
+        until(lambda: self.sandbox.verify(code=None)["producers"][0]["stored"] > 0, "room")
+        self.sandbox.json("show", RUN)
+        script.do("alert nan at-last")
+        script.finish()
+        texts = [alert["text"] for alert in self.sandbox.json("show", RUN)["alerts"]]
+        self.assertEqual(texts, ["at-last (and 10 more since the last one)"])
+
     def test_sigkill_of_the_service_in_full_flight(self) -> None:
         """Five services die under four ranks at full speed; the sixth has every row once."""
         ranks = self.start_ranks()
