@@ -53,9 +53,10 @@ constexpr int64_t kRepairPauseMs = 200;
 // Between two tries to reach a service that is starting or closes connections.
 constexpr int kAskAgainMs = 10;
 // A large record takes the service a moment also when nothing is full.  One that has not answered
-// is given that time again only after this long, and once it is seen to be at work.
+// is given that time again only after this long, so that who logs spends little of its time waiting
+// for a disk that hangs, and once it is seen to be at work.
 constexpr milliseconds kUploadWaitMin{1000};
-constexpr int64_t kUploadRetryMs = 1000;
+constexpr int64_t kUploadRetryMs = 10'000;
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -99,6 +100,11 @@ void describe_run(const SessionSpec& spec, schema::RunSpec::Builder out) {
   describe_producer(spec, out.initProducer());
 }
 
+// For one more question, which gets a moment in any case.
+milliseconds left_until(int64_t deadline_ns) {
+  return std::max(milliseconds((deadline_ns - shm::monotonic_ns()) / 1'000'000), milliseconds(1));
+}
+
 long membarrier(int command) { return ::syscall(SYS_membarrier, command, 0, 0); }
 
 }  // namespace
@@ -107,10 +113,9 @@ Result<std::shared_ptr<Session>> Session::open(const SessionSpec& spec, millisec
   const int64_t deadline = shm::monotonic_ns() + int64_t{timeout.count()} * 1'000'000;
   // More than once, because a service that was about to leave may close the connection on us.
   for (;;) {
-    const milliseconds left((deadline - shm::monotonic_ns()) / 1'000'000);
-    auto control = connect_or_launch(spec.runtime_dir, left);
+    auto control = connect_or_launch(spec.runtime_dir, left_until(deadline));
     if (!control) return control.take_error();
-    auto session = attach(spec, std::move(*control), left);
+    auto session = attach(spec, std::move(*control), deadline);
     if (session || session.error().code != Code::kServiceGone) return session;
     if (shm::monotonic_ns() > deadline) return session;
     ::poll(nullptr, 0, kAskAgainMs);
@@ -119,7 +124,7 @@ Result<std::shared_ptr<Session>> Session::open(const SessionSpec& spec, millisec
 
 Result<std::shared_ptr<Session>> Session::attach(const SessionSpec& spec,
                                                  std::unique_ptr<ControlClient> control,
-                                                 milliseconds timeout) {
+                                                 int64_t deadline_ns) {
   capnp::MallocMessageBuilder message;
   auto request = message.initRoot<schema::ControlRequest>();
   if (spec.parent_producer != 0) {
@@ -132,7 +137,7 @@ Result<std::shared_ptr<Session>> Session::attach(const SessionSpec& spec,
     describe_run(spec, request.initInformInit());
   }
   RINGLOG_FAILPOINT("before_attach");
-  auto answer = control->call(message, {}, timeout);
+  auto answer = control->call(message, {}, left_until(deadline_ns));
   if (!answer) return answer.take_error();
   RINGLOG_FAILPOINT("after_attach");
   auto reply = answer->reply();
@@ -154,7 +159,7 @@ Result<std::shared_ptr<Session>> Session::attach(const SessionSpec& spec,
   session->next_step_ = attached.getNextStep();
   capnp::MallocMessageBuilder start;
   start.initRoot<schema::ControlRequest>().setInformStart(session->run_id_.c_str());
-  auto started = session->control_->call(start, {}, timeout);
+  auto started = session->control_->call(start, {}, left_until(deadline_ns));
   if (!started) return started.take_error();
   RINGLOG_FAILPOINT("after_start");
   remember(session);
@@ -313,8 +318,7 @@ Result<ControlAnswer> Session::call_locked(capnp::MallocMessageBuilder& request,
   for (;;) {
     auto control = control_locked(deadline);
     if (!control) return control.take_error();
-    const milliseconds left((deadline - shm::monotonic_ns()) / 1'000'000);
-    auto answer = (*control)->call(request, fds, std::max(left, milliseconds(1)));
+    auto answer = (*control)->call(request, fds, left_until(deadline));
     if (answer) return answer;
     // A service that dies under the question leaves it to the next one.
     const bool is_gone = answer.error().code == Code::kServiceGone;
@@ -357,10 +361,10 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   const int fd = file->get();
   RINGLOG_FAILPOINT("before_blob");
   // Asked again of the next service under the same id: what the last one kept is written over.
-  upload_failed_ms_ = shm::monotonic_coarse_ms();
   auto answer = call_locked(message, std::span(&fd, 1), timeout);
   const Code code = answer ? Code::kIo : answer.error().code;
-  if (code != Code::kServiceGone && code != Code::kTimeout) upload_failed_ms_ = 0;
+  const bool is_silent = code == Code::kServiceGone || code == Code::kTimeout;
+  upload_failed_ms_ = is_silent ? shm::monotonic_coarse_ms() : 0;
   if (!answer) return answer.take_error();
   RINGLOG_FAILPOINT("after_blob");
   return id;

@@ -154,7 +154,7 @@ class Session : public std::enable_shared_from_this<Session> {
           std::unique_ptr<shm::ClientSegment> segment, std::unique_ptr<shm::Doorbell> doorbell);
   static Result<std::shared_ptr<Session>> attach(const SessionSpec& spec,
                                                  std::unique_ptr<ControlClient> control,
-                                                 std::chrono::milliseconds timeout);
+                                                 int64_t deadline_ns);
   // ORDER busy: what the thread wrote before it left is visible to us.
   static bool is_quiet(const ThreadRing& ring) {
     return ring.busy.load(std::memory_order_acquire) == 0;

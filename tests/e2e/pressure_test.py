@@ -8,11 +8,13 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 import unittest
 from pathlib import Path
 
 from sandbox import (RUN, Program, SandboxTest, freeze, needs_root, thaw, until,
                      wait_for_death)
+from script import Script
 
 DISK_BYTES = 256 << 20
 # More rows than all rings of a rank hold, with what the service takes out of them before it stalls.
@@ -197,6 +199,47 @@ class StalledDiskTest(Policies, SandboxTest):
         self.go_on()
         self.end_whole(rank)
         self.assertNotIn("error", self.sandbox.log_of_service(), "slow is not broken")
+
+    def test_large_rows_wait_once(self) -> None:
+        """They travel by the service's store thread, which hangs while its heart beats."""
+        script = Script(self.sandbox, RINGLOG_FULL_RING="drop")
+        large = "x" * 100_000
+        script.do(f"log text=s:{large}")
+        self.stall()
+        begin = time.monotonic()
+        for _ in range(20):
+            script.do(f"log text=s:{large}")
+        self.assertLess(time.monotonic() - begin, 10)
+        self.go_on()
+        script.finish()
+        producer = self.sandbox.verify()["producers"][0]
+        self.assertEqual(producer["attempted"], 21)
+        self.assertEqual(producer["stored"] + producer["dropped"], 21)
+
+    def test_a_run_whose_service_does_not_answer_in_time_is_not_without_one(self) -> None:
+        """Whatever its folder is called, and whoever else could be asked; what is missing is said."""
+        other = self.sandbox.scratch / "other"
+        beside = Script(self.sandbox, run="other", RINGLOG_IN_PROCESS="true",
+                        RINGLOG_DIR=str(other))
+        script = Script(self.sandbox)
+        script.do("log i=i:0")
+        self.assertEqual(self.sandbox.verify()["behind"], False)
+        link = self.sandbox.scratch / "link"
+        link.symlink_to(self.sandbox.root)
+        self.stall()
+        script.do("log i=i:1")
+        for root in (self.sandbox.root, link):
+            with self.subTest(root=root):
+                env = {"RINGLOG_DIR": str(root)}
+                verified = self.sandbox.json("verify", RUN, env=env)
+                self.assertEqual((verified["ok"], verified["behind"]), (True, True))
+                text = self.sandbox.ringlog("verify", RUN, env=env).stdout.decode()
+                self.assert_says(text, "did not answer in time")
+        self.go_on()
+        until(lambda: not self.sandbox.verify()["behind"], "an answer")
+        self.assertEqual(self.sandbox.verify()["producers"][0]["stored"], 2)
+        script.finish()
+        beside.finish()
 
     def test_a_service_that_is_killed_in_a_write_that_hangs(self) -> None:
         """It dies when the disk answers; its successor has everything that was committed."""

@@ -201,7 +201,7 @@ class RINGLOG_API Run {
 // Starts or finds the service, creates or joins the run and maps a segment.  Always returns a
 // usable Run: when logging cannot work the run is disabled, says so once on stderr and in error(),
 // and log() is a counted no-op.  With Settings::strict it throws std::runtime_error instead. Waits
-// at most 10 s, and that only for a service that hangs.
+// at most 12 s, and that only for a service that hangs or takes so long to end.
 RINGLOG_API Run init(const Settings& settings = {});
 
 // The same for callers that want the error.
