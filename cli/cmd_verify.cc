@@ -59,7 +59,7 @@ std::vector<LedgerEntry> rows_ledger(std::vector<LedgerEntry> ledger) {
   return ledger;
 }
 
-Json document_of_ledger(const std::string& run_id, const std::vector<std::string>& damage,
+Json document_of_ledger(const RunDescription& about, const std::vector<std::string>& damage,
                         const std::vector<LedgerEntry>& ledger, bool is_ok) {
   Json producers = Json::array();
   for (const LedgerEntry& entry : ledger) {
@@ -77,7 +77,11 @@ Json document_of_ledger(const std::string& run_id, const std::vector<std::string
                          {"unread", entry.process.unread},
                          {"lost_records", entry.process.lost_records}});
   }
-  return {{"run", run_id}, {"ok", is_ok}, {"producers", std::move(producers)}, {"damage", damage}};
+  return {{"run", about.id},
+          {"ok", is_ok},
+          {"behind", about.is_behind},
+          {"producers", std::move(producers)},
+          {"damage", damage}};
 }
 
 Table::Cell count_cell(uint64_t count, Ink ink_if_any) {
@@ -139,11 +143,15 @@ int run_verify(Context& context, const VerifyOptions& options) {
   // What is lost may have told of rows that nobody misses now.
   const bool is_ok = totals.is_ok() && run->damage().empty();
   if (context.is_json) {
-    print_json(context, document_of_ledger(about->id, run->damage(), ledger, is_ok));
+    print_json(context, document_of_ledger(*about, run->damage(), ledger, is_ok));
   } else {
     context.out.write(table_of_ledger(ledger, context.style));
     context.out.write(verdict_of(totals, is_ok, context.style));
     for (const std::string& note : totals.lost_records) context.out.write(note + "\n");
+    if (about->is_behind) {
+      context.out.write(
+          "the service did not answer in time: what was committed last is not counted\n");
+    }
     if (!run->damage().empty()) {
       context.out.write(
           "damaged: what the store told of other rows may be lost with them; ringlog "

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "reader/live.h"
 #include "store/reader.h"
 
 namespace ringlog {
@@ -18,11 +19,11 @@ struct RunReader::Impl {
   std::string run_id;
   std::string project;
   bool asks_service = true;
-  bool is_live = false;  // as of the last look
+  reader::Served served = reader::Served::kNot;  // as of the last look
   std::unique_ptr<store::RunReader> store;
 
   // Nobody reads on what its processes commit.
-  bool is_unserved() const { return asks_service && !is_live; }
+  bool is_unserved() const { return asks_service && served == reader::Served::kNot; }
 };
 
 struct ReadPosition::Impl {

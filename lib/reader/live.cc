@@ -103,6 +103,7 @@ Result<LiveRun> query_run(ControlClient& service, const std::string& dir, bool b
     if (run.dir == dir || !std::filesystem::equivalent(run.dir, dir, error)) continue;
     runs = query_runs(service, run.dir, barrier, timeout);
     if (runs && !runs->empty()) return std::move(runs->front());
+    if (!runs && runs.error().code != Code::kNotFound) return runs.take_error();
   }
   return Error{Code::kNotFound, "the run in " + dir + " is not open in the service"};
 }
@@ -117,15 +118,18 @@ Result<OpenRun> find_open_run(const std::string& dir, bool barrier,
     auto run =
         service ? query_run(**service, dir, barrier, timeout) : Result<LiveRun>(service.error());
     if (run) return OpenRun{*std::move(service), *std::move(run)};
-    // That one of them does not have it says more than that another one is not there.
-    if (run.error().code != Code::kServiceGone) why = run.take_error();
+    // That one of them does not have it says more than that another one is not there, and that one
+    // does not answer, more than both.
+    const Code code = run.error().code;
+    if (code != Code::kServiceGone && why.code != Code::kTimeout) why = run.take_error();
   }
   return why;
 }
 
-bool ask_to_store(const std::string& dir) {
+Served ask_to_store(const std::string& dir) {
   const auto run = find_open_run(dir, true, kBarrierWait);
-  return run || run.error().code == Code::kTimeout;
+  if (run) return Served::kYes;
+  return run.error().code == Code::kTimeout ? Served::kLate : Served::kNot;
 }
 
 }  // namespace ringlog::reader

@@ -84,9 +84,14 @@ struct OpenRun {
 Result<OpenRun> find_open_run(const std::string& dir, bool barrier,
                               std::chrono::milliseconds timeout);
 
+// Who sees to it that what is committed to a run gets into its store.
+enum class Served {
+  kNot,  // no service has it open
+  kYes,  // all that was committed when it was asked is in the store
+  kLate  // a service has it, or may have it, and did not answer in time
+};
 // Before a run is looked at: asks its service to store what was committed, for at most
-// kBarrierWait. True: there is one, or one that is too busy to say so.  Failing is no error: the
-// store can be read whatever the service does.
-bool ask_to_store(const std::string& dir);
+// kBarrierWait.  Failing is no error: the store can be read whatever the service does.
+Served ask_to_store(const std::string& dir);
 
 }  // namespace ringlog::reader

@@ -1,6 +1,10 @@
 #include <ringlog/reader.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -65,6 +69,16 @@ constexpr const char* kUnserved =
     "no service has the run open, and what was committed last is not in the store: ringlog service "
     "start stores it, if the shared memory is still there";
 
+// The service of another machine, or of another container, cannot be asked from here.
+std::string unserved_note(const std::string& host) {
+  std::array<char, 256> here{};
+  ::gethostname(here.data(), here.size() - 1);
+  if (host.empty() || host == here.data()) return kUnserved;
+  return "it is logged to on " + host +
+         ", whose service cannot be asked from here: what was committed last may not be in the "
+         "store";
+}
+
 }  // namespace
 
 ProcessDescription description_of(const store::ProducerState& from, bool is_unserved) {
@@ -93,7 +107,7 @@ ProcessDescription description_of(const store::ProducerState& from, bool is_unse
                                 " is not read any more: " + ring.poisoned);
     }
   }
-  if (is_unserved && from.state == "running") to.unread = kUnserved;
+  if (is_unserved && from.state == "running") to.unread = unserved_note(from.host);
   if (from.is_end_unread) to.unread = kEndUnread;
   return to;
 }
@@ -125,7 +139,7 @@ Result<RunReader> open(const std::string& run, const OpenOptions& options) {
   impl->run_id = place->run_id;
   impl->project = place->project;
   impl->asks_service = options.asks_service;
-  if (options.asks_service) impl->is_live = reader::ask_to_store(place->dir);
+  if (options.asks_service) impl->served = reader::ask_to_store(place->dir);
   auto store = store::RunReader::open(place->dir);
   if (!store) return store.take_error();
   impl->store = *std::move(store);
@@ -133,7 +147,7 @@ Result<RunReader> open(const std::string& run, const OpenOptions& options) {
 }
 
 Status RunReader::refresh() {
-  if (impl_->asks_service) impl_->is_live = reader::ask_to_store(impl_->store->dir());
+  if (impl_->asks_service) impl_->served = reader::ask_to_store(impl_->store->dir());
   return impl_->store->refresh();
 }
 
@@ -142,7 +156,8 @@ Result<RunDescription> RunReader::description() {
   to.id = impl_->run_id;
   to.project = impl_->project;
   to.dir = impl_->store->dir();
-  to.is_live = impl_->is_live;
+  to.is_live = impl_->served != reader::Served::kNot;
+  to.is_behind = impl_->served == reader::Served::kLate;
   auto meta = impl_->store->meta();
   if (!meta) {
     // A run that was created and not yet described has no more than its place.

@@ -365,6 +365,21 @@ TEST_F(RunReaderTest, TheLedgerIsNotWellWhereNobodyKnowsWhatWasCommitted) {
   EXPECT_THAT(asked->at(2).process.unread, HasSubstr("never read"));
 }
 
+TEST_F(RunReaderTest, WhoLogsOnAnotherMachineIsToBeAskedForThere) {
+  log(1, 0, 0, {1.0});
+  store::Commit commit;
+  commit.producers = {process(1, 0)};
+  commit.producers[0].rings[0].next_seq = 1;
+  commit.producers[0].host = "node17";
+  write(std::move(commit));
+  auto run = open("run", {.root = temp_.path()});
+  ASSERT_THAT(run, IsOk());
+  const auto ledger = run->ledger();
+  ASSERT_THAT(ledger, IsOk());
+  EXPECT_FALSE(ledger->at(0).ok());
+  EXPECT_THAT(ledger->at(0).process.unread, HasSubstr("on node17"));
+}
+
 TEST_F(RunReaderTest, TablesInPiecesAreTheWholeTable) {
   for (const uint32_t producer : {1U, 2U, 4U}) log(producer, 0, 0, std::vector<double>(500, 1.0));
   RunReader run = open_run();

@@ -57,6 +57,8 @@ struct RunDescription {
   // False although the state is running: it died, and what its processes log is stored when the
   // next one starts.
   bool is_live = false;
+  // It was too busy: what was committed last may not be in the store yet.
+  bool is_behind = false;
 };
 
 // One process that logged, or attached to log.
