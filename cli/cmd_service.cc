@@ -24,6 +24,8 @@ using client::ControlClient;
 
 // More than a service that is just ending may take.
 constexpr std::chrono::milliseconds kLaunchWait{12'000};
+// Between two tries to reach one that closes connections.
+constexpr int kAskAgainMs = 10;
 // The service gives its store ten seconds at the end; on top of that it may wait for a slow disk.
 constexpr std::chrono::milliseconds kTeardownWait{60'000};
 
@@ -49,6 +51,7 @@ Result<Running> launch() {
     auto running = ask_running(*std::move(client));
     const bool is_gone = !running && running.error().code == Code::kServiceGone;
     if (!is_gone || shm::monotonic_ns() > deadline) return running;
+    ::poll(nullptr, 0, kAskAgainMs);
   }
 }
 
@@ -125,9 +128,12 @@ std::string page_of(const ServiceStatus& status, const Style& style) {
 }  // namespace
 
 int run_service_start(Context& context) {
-  bool was_running = find_service() != nullptr;
+  auto found = find_service();
+  const auto before = found ? ask_running(std::move(found))
+                            : Result<Running>(Error{Code::kServiceGone, "there was none"});
   auto running = launch();
   if (!running) return fail(running.error());
+  const bool was_running = before && before->status.pid == running->status.pid;
   context.out.write(fmt::format("the service {}, pid {}\n",
                                 was_running ? "was running already" : "is running",
                                 running->status.pid));

@@ -1,6 +1,8 @@
 // tail: the newest rows or lines of the console, and with -f those that come.
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "cli/commands.h"
@@ -23,7 +25,10 @@ bool has_ended(RunReader& run) {
 class Tail {
  public:
   Tail(Context& context, const TailOptions& options, RunReader run)
-      : context_(context), options_(options), run_(std::move(run)) {}
+      : context_(context),
+        options_(options),
+        run_(std::move(run)),
+        said_(run_.damage().begin(), run_.damage().end()) {}
 
   int print();
 
@@ -35,10 +40,13 @@ class Tail {
   Status print_rows(ReadPosition after, size_t count_max);
   void print_batch(std::vector<TimedRow>& rows, size_t count_max);
   Status follow();
+  // Of what the last look could not read, what no look before told of.
+  void say_new_damage();
 
   Context& context_;
   const TailOptions& options_;
   RunReader run_;
+  std::set<std::string> said_;
   ReadPosition seen_;
 };
 
@@ -76,16 +84,22 @@ Status Tail::follow() {
     if (Status s = run_.refresh(); !s) return s;
     auto end = run_.end();
     if (!end) return end.take_error();
+    say_new_damage();
     if (Status s = print_rows(std::exchange(seen_, *std::move(end)), SIZE_MAX); !s) return s;
   }
   return Done{};
 }
 
+void Tail::say_new_damage() {
+  for (const std::string& line : run_.damage()) {
+    if (said_.insert(line).second) say("warning: " + line);
+  }
+}
+
 int Tail::print() {
-  const size_t said_count = run_.damage().size();
   auto begin = run_.end(options_.row_count);
   if (!begin) return fail(begin.error());
-  say_damage(run_, said_count);
+  say_new_damage();
   auto end = run_.end();
   if (!end) return fail(end.error());
   seen_ = *std::move(end);

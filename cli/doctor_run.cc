@@ -45,6 +45,8 @@ void check_processes(RunReader& run, Findings& findings) {
                         "shared memory goes with the machine or the container; how many rows went "
                         "with it is not known"});
   }
+  // Of those that run, the finding about the service tells.
+  if (!unread_notes(*processes).empty()) is_whole = false;
   if (is_whole) findings.push_back({Health::kOk, "rings", "all were read to their end", ""});
   if (missing == 0) {
     findings.push_back({Health::kOk, "rows", "no gap was seen", ""});

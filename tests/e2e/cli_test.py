@@ -324,7 +324,7 @@ class LiveTest(SandboxTest):
             dying.start()
             done = self.sandbox.ringlog("service", "start")
             dying.join()
-        self.assertRegex(done.stdout.decode(), r"pid \d+")
+        self.assertRegex(done.stdout.decode(), r"the service is running, pid \d+")
         self.assertEqual(len(self.sandbox.services()), 1)
 
     def test_an_idle_service_goes(self) -> None:
