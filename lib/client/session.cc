@@ -53,8 +53,7 @@ constexpr int64_t kRepairPauseMs = 200;
 // Between two tries to reach a service that is starting or closes connections.
 constexpr int kAskAgainMs = 10;
 // A large record takes the service a moment also when nothing is full.  One that has not answered
-// is given that time again only after this long, so that who logs spends little of its time waiting
-// for a disk that hangs, and once it is seen to be at work.
+// is given that time again only after ten times as long, and once it is seen to be at work.
 constexpr milliseconds kUploadWaitMin{1000};
 constexpr int64_t kUploadRetryMs = 10'000;
 
@@ -362,8 +361,8 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   RINGLOG_FAILPOINT("before_blob");
   // Asked again of the next service under the same id: what the last one kept is written over.
   auto answer = call_locked(message, std::span(&fd, 1), timeout);
-  const Code code = answer ? Code::kIo : answer.error().code;
-  const bool is_silent = code == Code::kServiceGone || code == Code::kTimeout;
+  const bool is_silent = !answer && (answer.error().code == Code::kServiceGone ||
+                                     answer.error().code == Code::kTimeout);
   upload_failed_ms_ = is_silent ? shm::monotonic_coarse_ms() : 0;
   if (!answer) return answer.take_error();
   RINGLOG_FAILPOINT("after_blob");

@@ -217,7 +217,7 @@ class StalledDiskTest(Policies, SandboxTest):
         self.assertEqual(producer["stored"] + producer["dropped"], 21)
 
     def test_a_run_whose_service_does_not_answer_in_time_is_not_without_one(self) -> None:
-        """Whatever its folder is called, and whoever else could be asked; what is missing is said."""
+        """Whatever its folder is called, and whoever else could be asked; it is said."""
         other = self.sandbox.scratch / "other"
         beside = Script(self.sandbox, run="other", RINGLOG_IN_PROCESS="true",
                         RINGLOG_DIR=str(other))
