@@ -67,6 +67,10 @@ RunStory read_story(RunReader& run, RunDescription about, const ShowOptions& opt
         "no service has this run open: the state is the last one known, and what its processes "
         "committed since is stored when the next service starts (ringlog service start)");
   }
+  if (story.about.is_behind) {
+    story.notes.emplace_back(
+        "the service did not answer in time: what was committed last is not shown");
+  }
   if (story.about.state.empty()) story.about.state = "unknown";
   // A run that has ended may wait there for its sinks.
   if (!story.about.sinks.empty()) {

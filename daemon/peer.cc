@@ -50,7 +50,14 @@ OwnUse own_use() {
   const auto reading = text ? parse_process(*text) : std::nullopt;
   if (!reading) return use;
   use.threads = static_cast<uint32_t>(reading->threads);
-  use.memory_bytes = reading->rss_pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  // Pages of everything, resident ones, of these the shared ones: files and rings.
+  auto pages = file.read("/proc/self/statm").value_or(std::string_view());
+  take_word(pages);
+  const auto resident = to_number(take_word(pages));
+  const auto shared = to_number(take_word(pages));
+  if (resident && shared) {
+    use.memory_bytes = (*resident - *shared) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  }
   return use;
 }
 

@@ -269,7 +269,7 @@ NvmlGpus::NvmlGpus(const std::string& library) : state_(std::make_shared<State>(
     if (thread) {
       thread->detach();  // see the header
     } else {
-      log().warn("NVIDIA GPUs are not looked at: {}", thread.error().message);
+      log().warn("NVIDIA GPUs are looked at in part or not at all: {}", thread.error().message);
       end_thread(*state);
     }
     return static_cast<bool>(thread);

@@ -48,12 +48,11 @@ void remember(const std::shared_ptr<Session>& session) {
   s.all.push_back(session);
 }
 
-// Between two tries to find a service again, and between two to start one.
+// Between two tries to find a service again, two to start one, two to reach one that is starting.
 constexpr int64_t kRepairPauseMs = 200;
-// Between two tries to reach a service that is starting or closes connections.
 constexpr int kAskAgainMs = 10;
-// A large record takes the service a moment also when nothing is full.  One that has not answered
-// is given that time again only after ten times as long, and once it is seen to be at work.
+// A large record takes the service a moment also when nothing is full.  One that was too slow is
+// given it again after ten times as long, one that was gone when it is seen to be at work.
 constexpr milliseconds kUploadWaitMin{1000};
 constexpr int64_t kUploadRetryMs = 10'000;
 
@@ -99,7 +98,6 @@ void describe_run(const SessionSpec& spec, schema::RunSpec::Builder out) {
   describe_producer(spec, out.initProducer());
 }
 
-// For one more question, which gets a moment in any case.
 milliseconds left_until(int64_t deadline_ns) {
   return std::max(milliseconds((deadline_ns - shm::monotonic_ns()) / 1'000'000), milliseconds(1));
 }
@@ -327,8 +325,8 @@ Result<ControlAnswer> Session::call_locked(capnp::MallocMessageBuilder& request,
 }
 
 bool Session::is_upload_hopeless_locked() const {
-  if (upload_failed_ms_ == 0) return false;
-  return !is_heartbeat_fresh() || shm::monotonic_coarse_ms() - upload_failed_ms_ < kUploadRetryMs;
+  if (next_upload_ms_ == 0) return false;
+  return !is_heartbeat_fresh() || shm::monotonic_coarse_ms() < next_upload_ms_;
 }
 
 Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, milliseconds wait) {
@@ -361,9 +359,10 @@ Result<uint64_t> Session::upload_blob(std::span<const std::byte> bytes, millisec
   RINGLOG_FAILPOINT("before_blob");
   // Asked again of the next service under the same id: what the last one kept is written over.
   auto answer = call_locked(message, std::span(&fd, 1), timeout);
-  const bool is_silent = !answer && (answer.error().code == Code::kServiceGone ||
-                                     answer.error().code == Code::kTimeout);
-  upload_failed_ms_ = is_silent ? shm::monotonic_coarse_ms() : 0;
+  const Code code = answer ? Code::kIo : answer.error().code;
+  next_upload_ms_ = code == Code::kServiceGone ? shm::monotonic_coarse_ms()
+                    : code == Code::kTimeout   ? shm::monotonic_coarse_ms() + kUploadRetryMs
+                                               : 0;
   if (!answer) return answer.take_error();
   RINGLOG_FAILPOINT("after_blob");
   return id;

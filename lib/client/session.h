@@ -202,7 +202,7 @@ class Session : public std::enable_shared_from_this<Session> {
   int64_t next_repair_ms_ = 0;              // guarded by control_mutex_
   int64_t next_launch_ms_ = 0;              // guarded by control_mutex_
   uint64_t next_blob_id_ = 1;               // guarded by control_mutex_
-  int64_t upload_failed_ms_ = 0;            // guarded by control_mutex_; 0: the last one went well
+  int64_t next_upload_ms_ = 0;              // when one may take its time again; 0: now; guarded
 
   HeldMutex notice_mutex_;
   uint32_t seen_notice_ = 0;  // guarded by notice_mutex_

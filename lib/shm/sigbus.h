@@ -2,9 +2,10 @@
 // Survives SIGBUS on registered shared mappings: the service maps control pages and rings of files
 // that user processes could truncate, and must not die of it.
 //
-// The handler puts a zero page in place of the one that faulted and marks the range broken; the
-// reader sees zeros, notices the mark and poisons that segment.  Faults anywhere else go to the
-// handler that was there before.  Used by the service only.
+// The handler puts a zero page in place of the one that faulted and marks the range broken; who
+// reads sees zeros and then the mark: control pages poison their segment, a copy out of a ring
+// fails (guarded_mapping.h).  Faults anywhere else go to the handler that was there before.  Used
+// by the service only.
 
 #include <cstddef>
 #include <cstdint>

@@ -283,7 +283,6 @@ TEST_F(MuxTest, IdsThatRowsNameAreNotGivenAwayAgainAfterARepair) {
   EXPECT_EQ(*visited, 1u) << "the rows of before are not called b";
 }
 
-// A pipe in place of a file that LevelDB reads first stands for a disk that does not answer.
 TEST_F(MuxTest, ARequestWhoseClientHasGoneMakesNothing) {
   Peer gone = peer();
   gone.socket = std::make_shared<PeerSocket>();
@@ -294,6 +293,7 @@ TEST_F(MuxTest, ARequestWhoseClientHasGoneMakesNothing) {
   EXPECT_FALSE(std::filesystem::exists(dir_of("run")));
 }
 
+// A pipe in place of a file that LevelDB reads first stands for a disk that does not answer.
 TEST_F(MuxTest, ARunThatIsOpenedForLongKeepsNoOtherWaiting) {
   auto joined = join("other");
   ASSERT_THAT(joined, IsOk());
