@@ -46,6 +46,16 @@ class ServiceDeathTest(SandboxTest):
             self.assertEqual(report["attempted"], report["stored"] + report["dropped"])
         return reports
 
+    def kill_everybody_after(self, rows: int) -> None:
+        """Ranks that log so many rows die, and their service: much is committed, not stored."""
+        ranks = self.start_ranks()
+        self.wait_for_rows(rows)
+        freeze(self.sandbox.service())
+        self.wait_until_stalled()
+        for rank in ranks:
+            rank.kill()
+        kill_and_wait(self.sandbox.service())
+
     def test_service_stop_in_full_flight(self) -> None:
         """Programs go on with the next service, which has every row once; nobody was killed."""
         ranks = self.start_ranks()
@@ -191,13 +201,7 @@ class ServiceDeathTest(SandboxTest):
 
     def test_everybody_dies_and_the_next_service_finishes_what_they_left(self) -> None:
         """Ranks and service killed in full flight: the next start recovers what was committed."""
-        ranks = self.start_ranks()
-        self.wait_for_rows(10_000)
-        freeze(self.sandbox.service())  # so that much is committed, not stored
-        self.wait_until_stalled()
-        for rank in ranks:
-            rank.kill()
-        kill_and_wait(self.sandbox.service())
+        self.kill_everybody_after(10_000)
         stored = sum(1 for _ in self.sandbox.lines())
         self.assertLess(stored, sum(self.committed()))
         for producer in self.sandbox.verify(code=1)["producers"]:
@@ -210,13 +214,7 @@ class ServiceDeathTest(SandboxTest):
 
     def test_everybody_dies_and_shared_memory_with_them(self) -> None:
         """As when the machine goes: nobody knows what was lost, so nobody says that all is well."""
-        ranks = self.start_ranks()
-        self.wait_for_rows(1_000)
-        freeze(self.sandbox.service())
-        self.wait_until_stalled()
-        for rank in ranks:
-            rank.kill()
-        kill_and_wait(self.sandbox.service())
+        self.kill_everybody_after(1_000)
         for path in (self.sandbox.runtime / "segments").glob("*.seg"):
             path.unlink()
         self.assertFalse(self.sandbox.verify(code=1)["ok"])
@@ -320,13 +318,7 @@ class ServiceDeathTest(SandboxTest):
 
     def test_any_program_starts_the_recovery(self) -> None:
         """A program that logs to another run wakes the service that recovers the first one."""
-        ranks = self.start_ranks()
-        self.wait_for_rows(1_000)
-        freeze(self.sandbox.service())
-        self.wait_until_stalled()
-        for rank in ranks:
-            rank.kill()
-        kill_and_wait(self.sandbox.service())
+        self.kill_everybody_after(1_000)
         self.sandbox.rank(100, run="another", rows=10).finish()
         until(lambda: all(s[0] != "running" for s in self.sandbox.states().values()), "the ends")
         self.assertTrue(self.sandbox.verify()["ok"])
