@@ -1,6 +1,7 @@
 #include "daemon/run_board.h"
 
 #include "daemon/process_watch.h"
+#include "record/limits.h"
 
 #include <algorithm>
 
@@ -35,8 +36,10 @@ int32_t RunBoard::free_rank() const {
 int32_t RunBoard::next_attempt(int32_t rank) const {
   int32_t next = 0;
   for (const auto& [id, entry] : entries_) {
-    if (entry.state.rank == rank && entry.state.worker == 0) {
-      next = std::max(next, entry.state.attempt + 1);
+    const store::ProducerState& s = entry.state;
+    // Nobody was given one above the limit; a store or a segment may hold any.
+    if (s.rank == rank && s.worker == 0 && s.attempt <= record::kAttemptMax) {
+      next = std::max(next, s.attempt + 1);
     }
   }
   return next;
@@ -100,6 +103,10 @@ Result<store::ProducerState> RunBoard::join(const ProducerSpec& spec, const Peer
                                             const std::string& host, int64_t now_ns,
                                             uint32_t taken) {
   const std::lock_guard lock(mutex_);
+  if (spec.rank > record::kRankMax || spec.attempt > record::kAttemptMax) {
+    return Error{Code::kInvalidArgument, "rank " + std::to_string(spec.rank) + " attempt " +
+                                             std::to_string(spec.attempt) + " is above the limit"};
+  }
   store::ProducerState state;
   if (spec.parent_producer != 0) {
     if (Status s = choose_worker(spec, state); !s) return s.take_error();

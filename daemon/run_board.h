@@ -42,7 +42,8 @@ class RunBoard {
   // Lets a process join: chooses id, rank, attempt and worker so that (rank, attempt, worker) is
   // unique in the run, and makes the run running again.
   // Its id is above `taken`.
-  //   kNotFound  the parent that a forked child names is not in the run
+  //   kNotFound         the parent that a forked child names is not in the run
+  //   kInvalidArgument  a rank or an attempt above its limit
   Result<store::ProducerState> join(const ProducerSpec& spec, const Peer& peer,
                                     const std::string& host, int64_t now_ns, uint32_t taken = 0);
   // Ids up to `last` are taken: rows name it, though what it stands for may be lost.

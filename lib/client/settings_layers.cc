@@ -2,6 +2,7 @@
 
 #include "client/exec_place.h"
 #include "client/nearest_name.h"
+#include "record/limits.h"
 #include "record/path.h"
 #include "shm/limits.h"
 
@@ -311,8 +312,8 @@ const std::map<std::string, Apply>& appliers() {
       {"mode",
        choice_field<std::string>(
            &S::mode, {{"online", "online"}, {"offline", "offline"}, {"disabled", "disabled"}})},
-      {"rank", integer_field<int32_t>(&S::rank, 0, 1'000'000)},
-      {"attempt", integer_field<int32_t>(&S::attempt, 0, 1'000'000)},
+      {"rank", integer_field<int32_t>(&S::rank, 0, record::kRankMax)},
+      {"attempt", integer_field<int32_t>(&S::attempt, 0, record::kAttemptMax)},
       {"ring_bytes", apply_ring_bytes},
       {"full_ring", choice_field<FullRing>(&S::full_ring, {{"wait", FullRing::kWait},
                                                            {"drop", FullRing::kDrop},

@@ -23,6 +23,10 @@ inline constexpr size_t kRowPrefixSize = 32;
 
 static_assert(kRowPrefixSize + kTemplateKeysMax * 8 + 16 <= shm::kRecordSizeMax);
 
+// Ranks and attempts of a run; higher ones are mistakes, and one has to be able to count on.
+inline constexpr int32_t kRankMax = 1'000'000;
+inline constexpr int32_t kAttemptMax = 1'000'000;
+
 // The worker that stands for `ringlog exec` around a program, above every forked child.
 inline constexpr uint32_t kExecWorker = 65535;
 

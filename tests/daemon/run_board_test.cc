@@ -59,6 +59,22 @@ TEST_F(RunBoardTest, ARankThatComesBackIsTheNextAttempt) {
   EXPECT_EQ(come_and_go(-1), 8);
 }
 
+// Found by the fuzzer of the control socket: the number behind the highest there is.
+TEST_F(RunBoardTest, NumbersThatCannotBeCountedOnFromAreRefused) {
+  for (const auto& [rank, attempt] : {std::pair(INT32_MAX, 0), {0, INT32_MAX}, {0, 1'000'001}}) {
+    ProducerSpec spec;
+    spec.rank = rank;
+    spec.attempt = attempt;
+    EXPECT_THAT(board_.join(spec, Peer(), "host", 1), FailsWith(Code::kInvalidArgument));
+  }
+  // As a segment or a store says that somebody wrote into.
+  store::ProducerState foreign;
+  foreign.producer = 7;
+  foreign.attempt = INT32_MAX;
+  ASSERT_TRUE(board_.adopt(foreign));
+  EXPECT_EQ(join_rank(0).attempt, 0);
+}
+
 TEST_F(RunBoardTest, AProgramThatALivingRankStartedIsItsWorker) {
   join_rank(3);
   for (const int32_t attempt : {-1, 0}) {

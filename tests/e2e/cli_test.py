@@ -47,7 +47,7 @@ class CommandsTest(SandboxTest):
         for word in (RUN, PROJECT, "finished", "2,000", str(self.dir)):
             self.assertIn(word, self.text("show", RUN))
         verified = self.sandbox.json("verify", RUN)
-        self.assertEqual(sorted(verified), ["damage", "ok", "producers", "run"])
+        self.assertEqual(sorted(verified), ["behind", "damage", "ok", "producers", "run"])
         for producer in verified["producers"]:
             found = {k: producer[k] for k in ("attempt", "attempted", "stored", "dropped",
                                               "missing", "duplicated", "state")}
