@@ -117,6 +117,8 @@ class FullDiskTest(SandboxTest):
                                  env={"RINGLOG_FULL_RING_WAIT_MS": "50"})
         rank.expect("logging")
         ledger = self.sandbox.ledger
+        # On a slow machine a row takes so long before the disk is full.
+        until(lambda: "No space left on device" in self.sandbox.log_of_service(), "a full disk")
         until(lambda: ledger.entry(0).longest_log_ns > 50e6, "a row that waits for room in vain")
         before = ledger.committed(0)
         until(lambda: ledger.committed(0) > before + 1000, "training goes on")
