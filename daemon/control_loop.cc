@@ -106,10 +106,10 @@ ControlLoop::ControlLoop(Signals signals) : impl_(std::make_unique<Impl>(signals
 ControlLoop::~ControlLoop() = default;
 
 void ControlLoop::post(std::function<void()> task) {
-  {
-    const std::lock_guard lock(impl_->mutex);
-    impl_->posted.push_back(std::move(task));
-  }
+  // Until the loop is woken nobody takes the task, which may be the one that ends it: who ran it
+  // destroys it then.
+  const std::lock_guard lock(impl_->mutex);
+  impl_->posted.push_back(std::move(task));
   const uint64_t one = 1;
   // Fails only when the counter is full, and then a wake-up is pending anyway.
   [[maybe_unused]] const ssize_t n = ::write(impl_->wake.get(), &one, sizeof one);
