@@ -41,35 +41,33 @@ class MuxEndsTest : public MuxTest {
     return ledger("run").at(0);
   }
 
+  // Its run ended well, which the next service finds stored; the process then exits with 3.
+  store::LedgerEntry fail_behind_an_end(bool is_implied) {
+    state().state = "finished";
+    state().said_end = store::SaidEnd{0, 0, is_implied};
+    store_known();
+    process_->segment().producer().exit_code.store(3);
+    process_->segment().producer().exit_state.store(1);
+    mux_.adopt(std::move(segment_));
+    EXPECT_THAT(join("run"), IsOk());
+    return end_of_it();
+  }
+
   std::unique_ptr<Producer> process_;
   FoundSegment segment_;
   store::Commit known_;
 };
 
-// Its run was destroyed, which was stored; then the service died, and the process went on to fail.
+// Its end was stored; then the service died, and the process went on to fail.
 TEST_F(MuxEndsTest, AnImpliedEndYieldsToTheExitWordAfterARestart) {
-  state().state = "finished";
-  state().said_end = store::SaidEnd{0, 0, true};
-  store_known();
-  process_->segment().producer().exit_code.store(3);
-  process_->segment().producer().exit_state.store(1);
-  mux_.adopt(std::move(segment_));
-  ASSERT_THAT(join("run"), IsOk());
-  const store::LedgerEntry entry = end_of_it();
+  const store::LedgerEntry entry = fail_behind_an_end(/*is_implied=*/true);
   EXPECT_EQ(entry.producer.state, "failed");
   EXPECT_EQ(entry.producer.exit_code, 3);
   EXPECT_EQ(entry.stored, 3u);
 }
 
 TEST_F(MuxEndsTest, AnExplicitEndDoesNot) {
-  state().state = "finished";
-  state().said_end = store::SaidEnd{0, 0, false};
-  store_known();
-  process_->segment().producer().exit_code.store(3);
-  process_->segment().producer().exit_state.store(1);
-  mux_.adopt(std::move(segment_));
-  ASSERT_THAT(join("run"), IsOk());
-  EXPECT_EQ(end_of_it().producer.state, "finished");
+  EXPECT_EQ(fail_behind_an_end(/*is_implied=*/false).producer.state, "finished");
 }
 
 // What a ring only refers to is kept until it is known that nobody finds the ring.
